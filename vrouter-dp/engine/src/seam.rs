@@ -85,7 +85,7 @@ impl Encapsulation {
 }
 
 /// What a route leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Nexthop {
     /// Push `label` and send through `tunnel`.
     Tunnel {
@@ -103,7 +103,7 @@ pub enum Nexthop {
 }
 
 /// What a label that we advertised leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LabelTarget {
     /// Look the inner destination up in this VRF.
     Vrf(VrfId),
@@ -112,7 +112,7 @@ pub enum LabelTarget {
 }
 
 /// One change of the desired state. `*Set` adds or replaces as a whole, `*Del` removes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The agent (re)started: mark everything as stale. Forwarding goes on.
     Resync,
