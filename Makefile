@@ -1,0 +1,59 @@
+# Every target installs what it needs and says so; as root on Debian 12 or newer with Rust.
+#
+#   make demo            the gateway on real input, both encapsulations; KEEP=1 leaves it running
+#   make test            all that CI runs; T=NAME runs the lab scenario(s) of that name only
+#   make lint            formatting and clippy
+#   make fuzz            every fuzz target, FUZZ_SECONDS each (default 60)
+#   make bench           figures and ratios
+#   make soak            the data-plane scenarios again and again for SOAK_MINUTES (default 30)
+#   make clean-lab       removes what an interrupted run may have left: namespaces, processes, run directories
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint unit fuzz lab lab-build bench soak clean-lab
+
+FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 30
+T ?=
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+setup:
+	@tests/setup
+
+ifeq ($(T),)
+test: setup lint unit fuzz lab
+else
+test: setup lab
+endif
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit: setup
+	cargo test --workspace --locked
+
+fuzz: setup
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+lab-build: setup
+	cargo build --locked -p vrouter-agent --features fault-injection -p vrctl
+
+lab: lab-build
+	tests/run $(T)
+
+demo: setup
+	cargo build --release --locked -p vrouter-agent -p vrctl
+	demo/demo
+
+bench: setup
+	cargo run --release --locked -p vrouter-bench
+
+soak: lab-build
+	tests/run --soak $(SOAK_MINUTES) $(T)
+
+clean-lab:
+	tests/run --clean

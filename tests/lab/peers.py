@@ -1,0 +1,248 @@
+"""Real BGP speakers, and what their own show commands say.
+
+They run in the namespace of the gateway, each on an address of `lo`: 10.255.0.x and not 127/8, which FRR takes for martian.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+
+from .net import check, sh, wait
+
+FAMILIES = {"ipv4": "ipv4-unicast", "vpnv4": "l3vpn-ipv4-unicast"}
+
+
+class GoBgp:
+    """gobgpd. `neighbors`: dictionaries with address, asn, and optionally port, passive, client, families."""
+
+    def __init__(self, lab, namespace, address, asn, neighbors, port=1790, name="gobgpd", add_address=True):
+        self.lab, self.namespace, self.address, self.asn, self.port, self.name = lab, namespace, address, asn, port, name
+        if add_address:
+            namespace.address(f"{address}/32")
+        self.config = lab.directory / f"{name}.toml"
+        lines = ["[global.config]", f"as = {asn}", f'router-id = "{address}"', f"port = {port}", f'local-address-list = ["{address}"]']
+        for n in neighbors:
+            lines += ["[[neighbors]]", "[neighbors.config]", f'neighbor-address = "{n["address"]}"', f'peer-as = {n["asn"]}',
+                      "[neighbors.timers.config]", "connect-retry = 1", "idle-hold-time-after-reset = 1", "hold-time = 90",
+                      "[neighbors.transport.config]", f'local-address = "{address}"',
+                      f"passive-mode = {'true' if n.get('passive', True) else 'false'}"]
+            if "port" in n:
+                lines.append(f"remote-port = {n['port']}")
+            if n["asn"] != asn:
+                lines += ["[neighbors.ebgp-multihop.config]", "enabled = true", "multihop-ttl = 8"]
+            if n.get("client"):
+                lines += ["[neighbors.route-reflector.config]", "route-reflector-client = true",
+                          f'route-reflector-cluster-id = "{address}"']
+            for family in n.get("families", ["vpnv4"]):
+                lines += ["[[neighbors.afi-safis]]", "[neighbors.afi-safis.config]", f'afi-safi-name = "{FAMILIES[family]}"']
+        self.config.write_text("\n".join(lines) + "\n")
+        self.process = None
+
+    def start(self):
+        self.process = self.namespace.start(self.name, "gobgpd", "-f", self.config, "--api-hosts", "127.0.0.1:50051",
+                                            "--pprof-disable", "--log-plain")
+        wait(lambda: self.run("global"), "gobgpd answers", every=0.1)
+        return self
+
+    def stop(self, **kwargs):
+        self.process.stop(**kwargs)
+
+    def run(self, *args):
+        return self.namespace.run("gobgp", *args)
+
+    def add(self, prefix, label=None, rd=None, rt=None, nexthop=None, encap=None, family="vpnv4"):
+        words = ["global", "rib", "add", "-a", family, prefix]
+        for word, value in (("label", label), ("rd", rd)):
+            words += [word, value] if value is not None else []
+        for target in [rt] if isinstance(rt, str) else rt or []:
+            words += ["rt", target]
+        for kind in [encap] if isinstance(encap, str) else encap or []:
+            words += ["encap", kind]
+        self.run(*words, *(["nexthop", nexthop] if nexthop else []))
+
+    def delete(self, prefix, label=None, rd=None, family="vpnv4"):
+        words = ["global", "rib", "del", "-a", family, prefix]
+        for word, value in (("label", label), ("rd", rd)):
+            words += [word, value] if value is not None else []
+        self.run(*words)
+
+    def established(self, neighbor):
+        return "ESTABLISHED" in self.run("neighbor", neighbor).upper().split("BGP STATE", 1)[-1][:60]
+
+    def received(self, neighbor, family="vpnv4"):
+        """Adj-RIB-In, as {prefix text without RD: row}."""
+        out = self.run("neighbor", neighbor, "adj-in", "-a", family, "-j")
+        return parse_gobgp(json.loads(out)) if out.strip().startswith(("{", "[")) else {}
+
+
+def parse_gobgp(tree):
+    """gobgp's JSON of a table, brought down to what scenarios compare."""
+    found = {}
+    for entry in tree.values() if isinstance(tree, dict) else tree:
+        for path in entry if isinstance(entry, list) else [entry]:
+            nlri = path["nlri"]
+            row = {"labels": nlri.get("labels", []), "rd": nlri.get("rd"), "route_targets": [], "encapsulations": [],
+                   "next_hop": None, "local_pref": None, "as_path": []}
+            for attribute in path["attrs"]:
+                kind = attribute["type"]
+                if kind in (3, 14):
+                    row["next_hop"] = attribute.get("nexthop", row["next_hop"])
+                    if kind == 14 and attribute.get("value"):
+                        row["labels"] = attribute["value"][0].get("labels", row["labels"])
+                elif kind == 5:
+                    row["local_pref"] = attribute["value"]
+                elif kind == 2:
+                    for segment in attribute["as_paths"] or []:
+                        row["as_path"] += segment["asns"]
+                elif kind == 16:
+                    for community in attribute["value"]:
+                        if community["type"] in (0, 1, 2) and community.get("subtype") == 2:
+                            row["route_targets"].append(community["value"])
+                        elif community["type"] == 3 and community.get("subtype") == 12:
+                            row["encapsulations"].append(community.get("tunnel_type"))
+            prefix = nlri.get("prefix", "")
+            found[prefix if prefix.count(":") == 0 else prefix.rsplit(":", 1)[1]] = row
+    return found
+
+
+class Bird:
+    """BIRD as a VPN table and reflector. `extra` is more configuration, such as static VPN routes."""
+
+    def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, routes=(), port=1792, name="bird"):
+        self.lab, self.namespace, self.address, self.port, self.name = lab, namespace, address, port, name
+        namespace.address(f"{address}/32")
+        directory = lab.directory / name
+        directory.mkdir()
+        self.config, self.control = directory / "bird.conf", directory / "bird.ctl"
+        statics = "".join(f"  route {rd} {prefix} via {address} mpls {label} {{ {communities} }};\n"
+                          for rd, prefix, label, communities in routes)
+        self.config.write_text(f"""log stderr all;
+router id {address};
+vpn4 table vpntab4;
+protocol device {{ }}
+protocol direct {{ ipv4; }}
+protocol static mine {{
+  vpn4 {{ table vpntab4; }};
+{statics}}}
+protocol bgp gateway {{
+  local {address} port {port} as {asn};
+  neighbor {neighbor} as {neighbor_asn};
+  strict bind yes;
+  multihop;
+  passive yes;
+  rr client;
+  vpn4 mpls {{ table vpntab4; import all; export all; next hop keep; gateway recursive; igp table master4; }};
+}}
+""")
+        self.process = None
+
+    def start(self):
+        self.process = self.namespace.start(self.name, "bird", "-f", "-c", self.config, "-s", self.control)
+        wait(lambda: "Daemon is up" in self.run("show", "status"), "BIRD answers", every=0.1)
+        return self
+
+    def stop(self, **kwargs):
+        self.process.stop(**kwargs)
+
+    def run(self, *words):
+        return sh("birdc", "-s", self.control, *words)
+
+    def established(self):
+        return "Established" in self.run("show", "protocols", "gateway")
+
+    def routes(self):
+        """{prefix: text of all attributes} of what the gateway sent, from `show route ... all`."""
+        out = self.run("show", "route", "table", "vpntab4", "protocol", "gateway", "all")
+        found, prefix = {}, None
+        for line in out.splitlines():
+            head = re.match(r"^(\S+) (\d+\.\d+\.\d+\.\d+/\d+)", line)
+            if head:
+                prefix = head.group(2)
+                found[prefix] = {"rd": head.group(1), "text": ""}
+            if prefix:
+                found[prefix]["text"] += line + "\n"
+        return found
+
+
+class Frr:
+    """FRR's bgpd alone (-Z): VPN tables, and a default instance that exports `networks` and imports by route target."""
+
+    def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, rt, rd, label, networks=(), port=1791, name="frr"):
+        self.lab, self.namespace, self.address, self.port, self.name = lab, namespace, address, port, name
+        namespace.address(f"{address}/32")
+        self.directory = lab.directory / name
+        self.directory.mkdir()
+        self.config = self.directory / "bgpd.conf"
+        announced = "".join(f"  network {n}\n" for n in networks)
+        self.config.write_text(f"""frr defaults traditional
+hostname {name}
+log stdout informational
+!
+route-map L3VPN permit 10
+ set l3vpn next-hop encapsulation gre
+!
+router bgp {asn}
+ bgp router-id {address}
+ no bgp ebgp-requires-policy
+ no bgp default ipv4-unicast
+ no bgp network import-check
+ neighbor {neighbor} remote-as {neighbor_asn}
+ neighbor {neighbor} passive
+ neighbor {neighbor} update-source {address}
+ !
+ address-family ipv4 unicast
+{announced}  rd vpn export {rd}
+  rt vpn both {rt}
+  label vpn export {label}
+  nexthop vpn export {address}
+  export vpn
+  import vpn
+ exit-address-family
+ !
+ address-family ipv4 vpn
+  neighbor {neighbor} activate
+  neighbor {neighbor} route-map L3VPN in
+ exit-address-family
+!
+""")
+        # bgpd gives its privileges up and must still reach its own directory.
+        shutil.chown(self.directory, "frr", "frr")
+        shutil.chown(self.config, "frr", "frr")
+        self.process = None
+
+    def start(self):
+        self.process = self.namespace.start(self.name, "/usr/lib/frr/bgpd", "-Z", "-n", "-l", self.address, "-p", self.port,
+                                            "-f", self.config, "-i", self.directory / "bgpd.pid",
+                                            "--vty_socket", self.directory, "-A", "127.0.0.1", "-P", "0")
+        wait(lambda: "FRRouting" in self.run("show version"), "bgpd answers", every=0.1)
+        return self
+
+    def stop(self, **kwargs):
+        self.process.stop(**kwargs)
+
+    def run(self, *commands):
+        words = ["vtysh", "--vty_socket", str(self.directory)]
+        for command in commands:
+            words += ["-c", command]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+        check(done.returncode == 0, f"vtysh {commands}: {done.stderr}{done.stdout}")
+        return done.stdout
+
+    def show(self, command):
+        return json.loads(self.run(command + " json"))
+
+    def established(self, neighbor):
+        return self.show("show bgp neighbors " + neighbor)[neighbor]["bgpState"] == "Established"
+
+    def vpn(self):
+        """{prefix: (rd, row)} of `show bgp ipv4 vpn json`."""
+        found = {}
+        for rd, block in self.show("show bgp ipv4 vpn")["routes"]["routeDistinguishers"].items():
+            for prefix, paths in block.items():
+                found[prefix] = (rd, paths[0] if isinstance(paths, list) else paths)
+        return found
+
+    def vpn_detail(self, prefix):
+        """Text of one VPN route, with label and communities."""
+        return self.run(f"show bgp ipv4 vpn {prefix}")
