@@ -1,1 +1,21 @@
-//! bgp
+//! A BGP-4 speaker for a PE: VPN-IPv4 and IPv4 unicast, iBGP and eBGP.
+//!
+//! - [`types`]: the words of BGP as values with one text form each.
+//! - [`wire`]: messages to and from bytes; every error of a message with the treatment that
+//!   RFC 4271 and RFC 7606 ask for. Start at [`wire::Message::decode`].
+//! - [`fsm`]: the session state machine of one peer: events and time in, actions out.
+//! - [`rib`]: what peers have sent, the best path of each route and why, what is sent to them.
+//! - [`speaker`]: all of it together, without sockets or clocks.
+//! - [`io`] (feature `io`): the speaker on tokio.
+//!
+//! Nothing here panics on any input, and nothing here knows packets.
+
+#![forbid(unsafe_code)]
+
+pub mod fsm;
+#[cfg(feature = "io")]
+pub mod io;
+pub mod rib;
+pub mod speaker;
+pub mod types;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! speaker
+mod model;
+pub use model::*;

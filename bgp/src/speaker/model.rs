@@ -1,0 +1,264 @@
+//! What goes into the speaker and what comes out of it, as plain data.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use serde::Serialize;
+
+use crate::rib::{PathAttributes, Reason};
+use crate::types::{Asn, ExtCommunity, Family, RouteDistinguisher, RouteTarget};
+
+/// The speaker itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpeakerConfig {
+    /// Own AS.
+    pub asn: Asn,
+    /// BGP identifier, not 0.0.0.0.
+    pub router_id: Ipv4Addr,
+}
+
+/// One neighbour. The address names it: two peers never share one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Its address.
+    pub address: IpAddr,
+    /// The port to dial.
+    pub port: u16,
+    /// Own address of the session; `None` lets the kernel choose and takes any on arrival.
+    pub local_address: Option<IpAddr>,
+    /// Its AS; the same as ours makes the session internal.
+    pub asn: Asn,
+    /// Families to offer.
+    pub families: Vec<Family>,
+    /// Wait for the peer to connect, never dial.
+    pub passive: bool,
+    /// Hold time to offer in seconds: 0 (no keepalives) or 3-65535.
+    pub hold_time: u16,
+    /// An eBGP peer that is more than one hop away: no TTL of 1 on what is sent to it.
+    pub multihop: bool,
+}
+
+impl PeerConfig {
+    /// A peer with every other value at its default: port 179, VPNv4, hold time 90 s, dialled.
+    pub fn new(address: IpAddr, asn: Asn) -> PeerConfig {
+        PeerConfig {
+            address,
+            port: 179,
+            local_address: None,
+            asn,
+            families: vec![Family::Vpnv4],
+            passive: false,
+            hold_time: 90,
+            multihop: false,
+        }
+    }
+}
+
+/// A route of our own, advertised to every peer that has negotiated its family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginatedRoute {
+    /// Its family.
+    pub family: Family,
+    /// Required in VPN families, absent in others.
+    pub rd: Option<RouteDistinguisher>,
+    /// The prefix; host bits are cleared.
+    pub prefix: Ipv4Net,
+    /// Required in VPN families (20 bits), absent in others.
+    pub label: Option<u32>,
+    /// Sent as it is to every peer, external ones too.
+    pub next_hop: IpAddr,
+    /// Route targets to attach.
+    pub route_targets: Vec<RouteTarget>,
+    /// Further extended communities, such as encapsulations.
+    pub ext_communities: Vec<ExtCommunity>,
+    /// LOCAL_PREF towards internal peers; `None` is 100.
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC; `None` sends none.
+    pub med: Option<u32>,
+}
+
+/// Why a route cannot be originated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginateError {
+    /// A VPN route without route distinguisher or label.
+    #[error("a route of family vpnv4 needs a route distinguisher and a label")]
+    Incomplete,
+    /// A distinguisher or label on a family that has none.
+    #[error("a route of family ipv4 has neither route distinguisher nor label")]
+    NotVpn,
+    /// More than 20 bits.
+    #[error("label above 1048575")]
+    Label,
+    /// A next hop that the family cannot carry.
+    #[error("the next hop of a route must be a unicast IPv4 address")]
+    NextHop,
+    /// The attributes would not fit a message of 4096 octets.
+    #[error("too many communities for one UPDATE message (at most 400)")]
+    TooLong,
+}
+
+/// News for whoever uses the routes. Per route only the latest state is kept until it is taken, so
+/// a slow consumer loses steps in between but never the last one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// The best path of a route is another one, or gone.
+    Best {
+        /// Family of the route.
+        family: Family,
+        /// Distinguisher, in VPN families.
+        rd: Option<RouteDistinguisher>,
+        /// The prefix.
+        prefix: Ipv4Net,
+        /// The new best path; `None` when no usable path is left.
+        path: Option<BestPath>,
+    },
+    /// The peer has sent all it has of a family (RFC 4724 2); comes after those routes.
+    EndOfRib {
+        /// The peer.
+        peer: IpAddr,
+        /// The family.
+        family: Family,
+    },
+    /// A session reached Established.
+    SessionUp {
+        /// The peer.
+        peer: IpAddr,
+    },
+    /// A session left Established; the loss of its routes follows.
+    SessionDown {
+        /// The peer.
+        peer: IpAddr,
+        /// Why, for a person to read.
+        reason: String,
+    },
+}
+
+/// The winner among the paths of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BestPath {
+    /// Who sent it.
+    pub peer: IpAddr,
+    /// The label of a VPN route, as a stack of one; empty in other families.
+    pub labels: Vec<u32>,
+    /// Everything else about it, shared with other routes.
+    pub attributes: Arc<PathAttributes>,
+    /// What decided.
+    pub reason: Reason,
+}
+
+/// State of a session as RFC 4271 8.2.2 names it; of two connections, the one that is further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum SessionState {
+    /// Between two attempts.
+    Idle,
+    /// Waiting for the peer to connect.
+    Active,
+    /// Dialling.
+    Connect,
+    /// OPEN sent, none received.
+    OpenSent,
+    /// OPEN received, waiting for the first KEEPALIVE.
+    OpenConfirm,
+    /// Routes flow.
+    Established,
+}
+
+impl std::fmt::Display for SessionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SessionState::Idle => "Idle",
+            SessionState::Active => "Active",
+            SessionState::Connect => "Connect",
+            SessionState::OpenSent => "OpenSent",
+            SessionState::OpenConfirm => "OpenConfirm",
+            SessionState::Established => "Established",
+        })
+    }
+}
+
+/// One line of `vrctl bgp summary`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PeerSummary {
+    /// The peer's address.
+    pub peer: IpAddr,
+    /// Its AS as configured.
+    pub asn: Asn,
+    /// State of the session.
+    pub state: SessionState,
+    /// Families negotiated; empty while the session is down.
+    pub families: Vec<Family>,
+    /// Routes that the peer has sent and not withdrawn.
+    pub received: u64,
+    /// Those of them that may be used (no loop, a usable next hop).
+    pub accepted: u64,
+    /// Own routes that it has been sent.
+    pub advertised: u64,
+    /// Seconds in Established; 0 while the session is down.
+    pub uptime_seconds: u64,
+    /// What ended the last session or attempt.
+    pub last_error: Option<String>,
+}
+
+/// Which routes a view shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// Every path as received, best or not, usable or not.
+    Received,
+    /// The best path of each route.
+    Best,
+    /// Own routes as sent to peers.
+    Advertised,
+}
+
+/// Selects the routes of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteQuery {
+    /// The family.
+    pub family: Family,
+    /// Which of its routes.
+    pub which: Which,
+    /// Only those from (or to) this peer.
+    pub peer: Option<IpAddr>,
+}
+
+/// One line of `vrctl bgp route list`. Texts are those of [`crate::types`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouteView {
+    /// Family.
+    pub family: Family,
+    /// Prefix.
+    pub prefix: Ipv4Net,
+    /// Distinguisher, in VPN families.
+    pub rd: Option<RouteDistinguisher>,
+    /// Who sent it, or to whom it was sent.
+    pub peer: IpAddr,
+    /// Next hop.
+    pub next_hop: IpAddr,
+    /// Label stack; empty in families without labels.
+    pub labels: Vec<u32>,
+    /// Route targets.
+    pub route_targets: Vec<RouteTarget>,
+    /// Tunnel types of encapsulation communities.
+    pub encapsulations: Vec<u16>,
+    /// LOCAL_PREF, as on the wire.
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// AS path: numbers with spaces, sets in braces.
+    pub as_path: String,
+    /// Standard communities.
+    pub communities: Vec<String>,
+    /// Large communities.
+    pub large_communities: Vec<String>,
+    /// Extended communities, route targets and encapsulations among them.
+    pub ext_communities: Vec<String>,
+    /// `AS address` of an AGGREGATOR.
+    pub aggregator: Option<String>,
+    /// Whether this is the best path of its route.
+    pub best: bool,
+    /// Why it is best, or why it is not.
+    pub reason: String,
+    /// Kept from a lost session; never so without graceful restart.
+    pub stale: bool,
+}
