@@ -3,7 +3,25 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod check;
 pub mod defaults;
+mod diag;
+mod keys;
+mod load;
 pub mod model;
+mod parse;
+mod read;
 
+pub use diag::Diagnostic;
+pub use load::load;
 pub use model::*;
+
+impl Config {
+    /// The configuration as text that [`load`] reads back to the same configuration, every default written out.
+    ///
+    /// # Errors
+    /// A path that is not UTF-8; none that came from [`load`] is.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
