@@ -144,12 +144,11 @@ class Gateway:
         raise Failure(f"{self.name} has no interface {name}")
 
     def label_of(self, vrf=None, interface=None):
-        """The label that this gateway advertises for a VRF or for an instance."""
+        """The label in use for a VRF or for an instance."""
         for row in self.show("label"):
-            if interface is not None and row.get("interface") == interface or \
-               interface is None and row.get("vrf") == vrf and not row.get("interface"):
-                if not row.get("quarantine_seconds"):
-                    return row["label"]
+            if row["quarantine_seconds"] is None and (row["interface"] == interface if interface else
+                                                      row["kind"] == "vrf" and row["vrf"] == vrf):
+                return row["label"]
         raise Failure(f"{self.name} has no label for vrf {vrf} interface {interface}: {self.show('label')}")
 
     def advertised_label(self, prefix, family="vpnv4"):

@@ -83,6 +83,14 @@ class Process:
                 self.child.kill()
         return self.child.wait(10)
 
+    def wait_answer(self, question, timeout=15):
+        """Waits until `question()` is true, and fails at once with its output if the program has ended."""
+        def asked():
+            if not self.alive():
+                raise RuntimeError(f"{self.name} ended {self.child.returncode}: {self.output()[-2000:]}")
+            return question()
+        return wait(asked, f"{self.name} answers", timeout, every=0.1)
+
     def output(self):
         return pathlib.Path(self.log).read_text(errors="replace")
 

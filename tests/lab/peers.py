@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from .net import check, sh, wait
+from .net import check, sh
 
 FAMILIES = {"ipv4": "ipv4-unicast", "vpnv4": "l3vpn-ipv4-unicast"}
 
@@ -42,7 +42,7 @@ class GoBgp:
     def start(self):
         self.process = self.namespace.start(self.name, "gobgpd", "-f", self.config, "--api-hosts", "127.0.0.1:50051",
                                             "--pprof-disable", "--log-plain")
-        wait(lambda: self.run("global"), "gobgpd answers", every=0.1)
+        self.process.wait_answer(lambda: self.run("global"))
         return self
 
     def stop(self, **kwargs):
@@ -68,10 +68,10 @@ class GoBgp:
         self.run(*words)
 
     def established(self, neighbor):
-        return "ESTABLISHED" in self.run("neighbor", neighbor).upper().split("BGP STATE", 1)[-1][:60]
+        return re.search(r"BGP state = ESTABLISHED", self.run("neighbor", neighbor), re.I) is not None
 
-    def received(self, neighbor, family="vpnv4"):
-        """Adj-RIB-In, as {prefix text without RD: row}."""
+    def seen(self, neighbor, family="vpnv4"):
+        """What the gateway has sent, from `gobgp neighbor N adj-in`: {prefix: row}."""
         out = self.run("neighbor", neighbor, "adj-in", "-a", family, "-j")
         return parse_gobgp(json.loads(out)) if out.strip().startswith(("{", "[")) else {}
 
@@ -101,8 +101,7 @@ def parse_gobgp(tree):
                             row["route_targets"].append(community["value"])
                         elif community["type"] == 3 and community.get("subtype") == 12:
                             row["encapsulations"].append(community.get("tunnel_type"))
-            prefix = nlri.get("prefix", "")
-            found[prefix if prefix.count(":") == 0 else prefix.rsplit(":", 1)[1]] = row
+            found[nlri["prefix"].rsplit(":", 1)[-1]] = row
     return found
 
 
@@ -125,7 +124,7 @@ protocol direct {{ ipv4; }}
 protocol static mine {{
   vpn4 {{ table vpntab4; }};
 {statics}}}
-protocol bgp gateway {{
+protocol bgp peer_gw {{
   local {address} port {port} as {asn};
   neighbor {neighbor} as {neighbor_asn};
   strict bind yes;
@@ -139,7 +138,7 @@ protocol bgp gateway {{
 
     def start(self):
         self.process = self.namespace.start(self.name, "bird", "-f", "-c", self.config, "-s", self.control)
-        wait(lambda: "Daemon is up" in self.run("show", "status"), "BIRD answers", every=0.1)
+        self.process.wait_answer(lambda: "Daemon is up" in self.run("show", "status"))
         return self
 
     def stop(self, **kwargs):
@@ -149,27 +148,45 @@ protocol bgp gateway {{
         return sh("birdc", "-s", self.control, *words)
 
     def established(self):
-        return "Established" in self.run("show", "protocols", "gateway")
+        return "Established" in self.run("show", "protocols", "peer_gw")
 
-    def routes(self):
-        """{prefix: text of all attributes} of what the gateway sent, from `show route ... all`."""
-        out = self.run("show", "route", "table", "vpntab4", "protocol", "gateway", "all")
-        found, prefix = {}, None
+    def seen(self, _neighbor=None):
+        """What the gateway has sent, from `show route ... all`: {prefix: row}."""
+        out = self.run("show", "route", "table", "vpntab4", "protocol", "peer_gw", "all")
+        found, row = {}, {}
         for line in out.splitlines():
             head = re.match(r"^(\S+) (\d+\.\d+\.\d+\.\d+/\d+)", line)
             if head:
-                prefix = head.group(2)
-                found[prefix] = {"rd": head.group(1), "text": ""}
-            if prefix:
-                found[prefix]["text"] += line + "\n"
+                row = found[head.group(2)] = {"rd": head.group(1), "labels": [], "route_targets": [], "encapsulations": [],
+                                              "next_hop": None, "as_path": [], "local_pref": None}
+            name, _, value = line.strip().partition(": ")
+            if name == "BGP.next_hop":
+                row["next_hop"] = value.split()[0]
+            elif name == "BGP.mpls_label_stack":
+                row["labels"] = [int(label) for label in value.split()]
+            elif name == "BGP.local_pref":
+                row["local_pref"] = int(value)
+            elif name == "BGP.as_path":
+                row["as_path"] = [int(asn) for asn in value.split()]
+            elif name == "BGP.ext_community":
+                row["route_targets"] = [f"{a}:{b}" for a, b in re.findall(r"\(rt, (\S+), (\S+)\)", value)]
+                row["encapsulations"] = [int(number, 16) for number in re.findall(r"\(generic, 0x30c0000, (\S+)\)", value)]
         return found
+
+    def configure(self, old, new):
+        """Edits the configuration and has it read again."""
+        text = self.config.read_text()
+        check(old in text, f"BIRD's configuration has no {old!r}")
+        self.config.write_text(text.replace(old, new))
+        self.run("configure")
 
 
 class Frr:
     """FRR's bgpd alone (-Z): VPN tables, and a default instance that exports `networks` and imports by route target."""
 
     def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, rt, rd, label, networks=(), port=1791, name="frr"):
-        self.lab, self.namespace, self.address, self.port, self.name = lab, namespace, address, port, name
+        self.lab, self.namespace, self.address, self.asn, self.port, self.name = lab, namespace, address, asn, port, name
+        self.neighbor = neighbor
         namespace.address(f"{address}/32")
         self.directory = lab.directory / name
         self.directory.mkdir()
@@ -215,7 +232,7 @@ router bgp {asn}
         self.process = self.namespace.start(self.name, "/usr/lib/frr/bgpd", "-Z", "-n", "-l", self.address, "-p", self.port,
                                             "-f", self.config, "-i", self.directory / "bgpd.pid",
                                             "--vty_socket", self.directory, "-A", "127.0.0.1", "-P", "0")
-        wait(lambda: "FRRouting" in self.run("show version"), "bgpd answers", every=0.1)
+        self.process.wait_answer(lambda: "FRRouting" in self.run("show version"))
         return self
 
     def stop(self, **kwargs):
@@ -235,14 +252,24 @@ router bgp {asn}
     def established(self, neighbor):
         return self.show("show bgp neighbors " + neighbor)[neighbor]["bgpState"] == "Established"
 
-    def vpn(self):
-        """{prefix: (rd, row)} of `show bgp ipv4 vpn json`."""
+    def seen(self, _neighbor=None):
+        """What the gateway has sent, from `show bgp ipv4 vpn` and the detail of each route: {prefix: row}."""
         found = {}
         for rd, block in self.show("show bgp ipv4 vpn")["routes"]["routeDistinguishers"].items():
             for prefix, paths in block.items():
-                found[prefix] = (rd, paths[0] if isinstance(paths, list) else paths)
+                text = self.run(f"show bgp ipv4 vpn {prefix}")
+                if "from " + self.neighbor not in text:
+                    continue
+                communities = re.search(r"Extended Community: (.*)", text)
+                communities = communities.group(1).split() if communities else []
+                label = re.search(r"Remote label: (\d+)", text)
+                preference = re.search(r"localpref (\d+)", text)
+                path = paths[0] if isinstance(paths, list) else paths
+                found[prefix] = {
+                    "rd": rd, "labels": [int(label.group(1))] if label else [], "next_hop": path["nexthops"][0]["ip"],
+                    "route_targets": [c[3:] for c in communities if c.startswith("RT:")],
+                    "encapsulations": [int(c[3:]) for c in communities if c.startswith("ET:")],
+                    "as_path": [int(asn) for asn in path.get("path", "").split()],
+                    "local_pref": int(preference.group(1)) if preference else None,
+                }
         return found
-
-    def vpn_detail(self, prefix):
-        """Text of one VPN route, with label and communities."""
-        return self.run(f"show bgp ipv4 vpn {prefix}")

@@ -9,6 +9,13 @@ RT = "target:64512:100"
 FABRIC_MTU = 1600  # room for a 1,500-byte inner packet and 32 bytes of encapsulation
 
 
+LOCAL = "10.255.0.1"  # our end of BGP sessions
+
+
+def peer(address, asn=64512, port=1790, **more):
+    return {"address": address, "asn": asn, "port": port, "local-address": LOCAL, **{k.replace("_", "-"): v for k, v in more.items()}}
+
+
 def device(number, name, extra=""):
     return f"vdev:net_af_packet{number},iface={name}{extra}"
 
@@ -61,10 +68,25 @@ class OnePe:
         self.config["instance"].append(row)
         return self.hosts.add(vlan, row["mac"], address, address.rsplit(".", 1)[0] + ".1", **kwargs)
 
+    def static_route(self, prefix="10.2.0.0/24", label=1000, encapsulation="mplsoudp", vrf_index=0, tunnel="192.0.2.2"):
+        """A VRF route to a host of the foreign PE, without BGP."""
+        self.config["vrf"][vrf_index].setdefault("static-routes", []).append(
+            {"prefix": prefix, "tunnel": tunnel, "label": label, "encapsulation": encapsulation})
+
+    def bgp(self, *peers, asn=64512):
+        """Sessions over `lo` of the gateway's own namespace, from 10.255.0.1."""
+        self.config["router"]["asn"] = asn
+        self.namespace.address(f"{LOCAL}/32")
+        self.config["bgp"] = {"listen": f"{LOCAL}:179", "peer": list(peers)}
+
     def start(self):
         self.gateway.start()
         self.pe.resolve()
+        self.tunnels_up()
         return self
+
+    def tunnels_up(self):
+        wait(lambda: all(row["state"] == "up" for row in self.gateway.show("nexthop")), "every next hop is up")
 
 
 class TwoPes:
@@ -90,12 +112,22 @@ class TwoPes:
             self.hosts[host] = kernel_host(lab, switch, host, vlan, address, f"{net}.1", mac_of(vlan))
         self.one, self.two, self.a, self.b = self.gateways[1], self.gateways[2], self.hosts["a"], self.hosts["b"]
 
-    def static_routes(self, label_to_two, label_to_one, encapsulation):
-        """VRF routes to each other's subnet, by the labels the two have given their VRF."""
-        self.one.config["vrf"][0]["static-routes"] = [{"prefix": "10.2.0.0/24", "tunnel": "192.0.2.2", "label": label_to_two,
-                                                      "encapsulation": encapsulation}]
-        self.two.config["vrf"][0]["static-routes"] = [{"prefix": "10.1.0.0/24", "tunnel": "192.0.2.1", "label": label_to_one,
-                                                      "encapsulation": encapsulation}]
+    def start(self):
+        self.one.launch()
+        self.two.launch()
+        self.one.wait_ready()
+        self.two.wait_ready()
+        return self
+
+    def static_routes(self, encapsulation):
+        """Routes to each other's instance by the labels that the two have given them, and no BGP."""
+        for here, there, far, tunnel, host in ((self.one, self.two, "10.2.0.0/24", "192.0.2.2", "b"),
+                                               (self.two, self.one, "10.1.0.0/24", "192.0.2.1", "a")):
+            here.config["vrf"][0]["static-routes"] = [{"prefix": far, "tunnel": tunnel, "label": there.label_of(interface=host),
+                                                       "encapsulation": encapsulation}]
+        self.one.apply()
+        self.two.apply()
+        self.a.wait_ping(self.b.address)
 
 
 class KernelHost:
