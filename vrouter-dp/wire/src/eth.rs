@@ -1,0 +1,137 @@
+//! Ethernet II and the 802.1Q tag.
+
+use zerocopy::byteorder::network_endian::U16;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::{Mac, VlanId, fixed_header};
+
+/// Ethertype of IPv4.
+pub const IPV4: u16 = 0x0800;
+/// Ethertype of ARP.
+pub const ARP: u16 = 0x0806;
+/// Ethertype of an 802.1Q tag.
+pub const VLAN: u16 = 0x8100;
+/// Ethertype of an 802.1ad service tag.
+pub const SERVICE_VLAN: u16 = 0x88a8;
+/// Ethertype of IPv6.
+pub const IPV6: u16 = 0x86dd;
+/// Ethertype of MPLS unicast, also the protocol of MPLS in GRE (RFC 4023).
+pub const MPLS: u16 = 0x8847;
+
+/// The Ethernet header: 14 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct Ethernet {
+    /// Who it is for.
+    pub destination: Mac,
+    /// Who sent it.
+    pub source: Mac,
+    ethertype: U16,
+}
+
+fixed_header!(Ethernet, 14);
+
+impl Ethernet {
+    /// A header.
+    pub const fn new(destination: Mac, source: Mac, ethertype: u16) -> Ethernet {
+        Ethernet { destination, source, ethertype: U16::new(ethertype) }
+    }
+
+    /// What follows the header.
+    #[inline]
+    pub const fn ethertype(&self) -> u16 {
+        self.ethertype.get()
+    }
+}
+
+/// What follows the ethertype 0x8100: 4 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct Tag {
+    tci: U16,
+    ethertype: U16,
+}
+
+fixed_header!(Tag, 4);
+
+impl Tag {
+    /// Tag control information: priority (3 bits), drop eligible (1 bit), VLAN id (12 bits).
+    #[inline]
+    pub const fn tci(&self) -> u16 {
+        self.tci.get()
+    }
+
+    /// What follows the tag.
+    #[inline]
+    pub const fn ethertype(&self) -> u16 {
+        self.ethertype.get()
+    }
+}
+
+/// An Ethernet header with one tag: 18 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct TaggedEthernet {
+    /// Who it is for.
+    pub destination: Mac,
+    /// Who sent it.
+    pub source: Mac,
+    tpid: U16,
+    tag: Tag,
+}
+
+fixed_header!(TaggedEthernet, 18);
+
+impl TaggedEthernet {
+    /// A header with priority 0.
+    pub const fn new(destination: Mac, source: Mac, vlan: VlanId, ethertype: u16) -> Self {
+        let tag = Tag { tci: U16::new(vlan.value()), ethertype: U16::new(ethertype) };
+        TaggedEthernet { destination, source, tpid: U16::new(VLAN), tag }
+    }
+
+    /// The tag.
+    pub const fn tag(&self) -> &Tag {
+        &self.tag
+    }
+}
+
+/// The VLAN id of tag control information; `None` for a priority tag (0) and for the reserved 4095.
+#[inline]
+pub const fn vlan_of(tci: u16) -> Option<VlanId> {
+    VlanId::new(tci & 0x0fff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Malformed;
+
+    #[test]
+    fn tagged_frame_byte_by_byte() {
+        let frame = [
+            0x00, 0x00, 0x5e, 0x00, 0x01, 0x00, 0x52, 0x54, 0x00, 0x00, 0x01, 0x07, 0x81, 0x00, 0xe0,
+            0x6b, 0x08, 0x06, 0xaa,
+        ];
+        let (eth, rest) = Ethernet::parse(&frame).unwrap();
+        assert_eq!(eth.destination, Mac::GATEWAY);
+        assert_eq!(eth.source.to_string(), "52:54:00:00:01:07");
+        assert_eq!(eth.ethertype(), VLAN);
+        let (tag, rest) = Tag::parse(rest).unwrap();
+        assert_eq!(vlan_of(tag.tci()).map(VlanId::value), Some(107));
+        assert_eq!(tag.ethertype(), ARP);
+        assert_eq!(rest, [0xaa]);
+        assert_eq!(Ethernet::parse(&frame[..13]).unwrap_err(), Malformed::Truncated);
+
+        let mut built =
+            TaggedEthernet::new(Mac::GATEWAY, eth.source, VlanId::new(107).unwrap(), ARP);
+        built.tag.tci = U16::new(0xe06b);
+        assert_eq!(built.as_bytes(), &frame[..18]);
+    }
+
+    #[test]
+    fn priority_tags_have_no_vlan() {
+        assert_eq!(vlan_of(0xe000), None);
+        assert_eq!(vlan_of(0x0fff), None);
+        assert_eq!(vlan_of(0x1001).map(VlanId::value), Some(1));
+    }
+}
