@@ -34,6 +34,8 @@ mod pool;
 mod port;
 mod queue;
 pub mod ring;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use batch::{BATCH, Batch, Drain};
 pub use carrier::{Carrier, LinkChange};
