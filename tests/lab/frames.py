@@ -1,5 +1,6 @@
 """Raw ports and what stands on them: hosts behind VLANs, and a foreign PE. scapy builds and reads every frame."""
 
+import itertools
 import socket
 import struct
 import threading
@@ -139,7 +140,7 @@ class VlanHosts:
 class VlanHost:
     def __init__(self, group, vlan, mac, address, gateway, answers):
         self.group, self.vlan, self.mac, self.address, self.gateway = group, vlan, mac, address, gateway
-        self.answers, self.inbox, self.arps, self._sequence = answers, Inbox(), Inbox(), 0
+        self.answers, self.inbox, self.arps, self._numbers = answers, Inbox(), Inbox(), itertools.count(1)
 
     def frame(self, payload, dst=GATEWAY_MAC, src=None, vlan=None):
         return Ether(src=src or self.mac, dst=dst) / Dot1Q(vlan=self.vlan if vlan is None else vlan) / payload
@@ -173,9 +174,9 @@ class VlanHost:
         return self.answer(request, timeout)
 
     def echo(self, target, size=56, ttl=64, df=False, src=None):
-        self._sequence += 1
-        return IP(src=src or self.address, dst=target, ttl=ttl, flags="DF" if df else 0, id=self.vlan * 16 + self._sequence) / \
-            ICMP(type=8, id=self.vlan, seq=self._sequence) / Raw(pattern(size))
+        number = next(self._numbers) & 0xFFFF
+        return IP(src=src or self.address, dst=target, ttl=ttl, flags="DF" if df else 0, id=(self.vlan * 16 + number) & 0xFFFF) / \
+            ICMP(type=8, id=self.vlan, seq=number) / Raw(pattern(size))
 
     def answer(self, request, timeout=2.0):
         return self.inbox.find(lambda p: is_answer(p, request), timeout)

@@ -119,13 +119,19 @@ class Gateway:
 
     def post(self, path, body=""):
         """POST on the API socket, for what vrctl has no word for. Returns (status, text)."""
+        return self._http("POST", path, body)
+
+    def get(self, path):
+        return self._http("GET", path)
+
+    def _http(self, method, path, body=None):
         class Connection(http.client.HTTPConnection):
             def connect(inner):
                 inner.sock = socket.socket(socket.AF_UNIX)
                 inner.sock.settimeout(10)
                 inner.sock.connect(str(self.socket))
         connection = Connection("localhost")
-        connection.request("POST", path, body)
+        connection.request(method, path, body)
         reply = connection.getresponse()
         return reply.status, reply.read().decode()
 

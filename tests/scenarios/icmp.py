@@ -12,7 +12,8 @@ BOTH_WAYS = True
 
 def run(lab):
     world = OnePe(lab)
-    world.config["vrf"] = [vrf(subnets=[{"prefix": "10.1.0.0/24", "gateway": "10.1.0.1"}, {"prefix": "10.4.0.0/24", "gateway": "10.4.0.1"}])]
+    world.config["vrf"] = [vrf()]
+    world.config["vrf"][0]["subnets"].append({"prefix": "10.4.0.0/24", "gateway": "10.4.0.1"})
     world.static_route("10.2.0.0/24", 1000)
     host = world.add("a", 107, "10.1.0.7")
     world.start()
@@ -37,17 +38,19 @@ def run(lab):
         pe.send(inner, label)
         error = pe.received.find(lambda t: ICMP in t.inner and t.inner[ICMP].type == 11, 2)
         check(error, "no time exceeded through the tunnel")
-        equal((error.label, error.encapsulation, error.inner.src, error.inner.dst), (1000, "mplsoudp", "10.1.0.1", "10.2.0.9"), "its way back")
+        equal((error.label, error.encapsulation, error.inner.src, error.inner.dst),
+              (1000, "mplsoudp", "10.1.0.1", "10.2.0.9"), "its way back")
         equal(bytes(error.inner[ICMP].payload)[:20][12:20], bytes(inner)[12:20], "it quotes the packet")
 
     # Silence: about ICMP errors, fragments but the first, and multicast.
     host.inbox.clear()
     with gateway.moves(ttl_exceeded=2):
-        host.send(IP(src="10.1.0.7", dst="10.2.0.9", ttl=1) / ICMP(type=3, code=1) / Raw(bytes(IP(src="10.2.0.9", dst="10.1.0.7")) + b"12345678"))
+        quoted = Raw(bytes(IP(src="10.2.0.9", dst="10.1.0.7")) + b"12345678")
+        host.send(IP(src="10.1.0.7", dst="10.2.0.9", ttl=1) / ICMP(type=3, code=1) / quoted)
         host.send(IP(src="10.1.0.7", dst="10.2.0.9", ttl=1, frag=100) / Raw(b"z" * 40))
         check(host.inbox.find(lambda p: ICMP in p and p[ICMP].type == 11, 0.7) is None, "an error about an error or a fragment")
 
-    # Rate-limited: a thousand expired packets get far fewer answers, and the rest is told apart by name only when the punt was refused.
+    # Rate-limited: a thousand expired packets get far fewer answers.
     before = gateway.settled()
     for n in range(1000):
         host.send(IP(src="10.1.0.7", dst="10.2.0.9", ttl=1, id=n) / UDP() / Raw(b"q" * 20))

@@ -12,7 +12,8 @@ BOTH_WAYS = True
 
 def run(lab):
     world = OnePe(lab)
-    world.config["vrf"] = [vrf(subnets=[{"prefix": "10.1.0.0/24", "gateway": "10.1.0.1"}, {"prefix": "10.4.0.0/24", "gateway": "10.4.0.1"}])]
+    world.config["vrf"] = [vrf()]
+    world.config["vrf"][0]["subnets"].append({"prefix": "10.4.0.0/24", "gateway": "10.4.0.1"})
     a, b, c = world.add("a", 107, "10.1.0.7"), world.add("b", 108, "10.1.0.8"), world.add("c", 4094, "10.4.0.9")
     world.start()
     gateway = world.gateway

@@ -12,7 +12,7 @@ BOTH_WAYS = True
 
 def run(lab):
     world = OnePe(lab, mtu=1500, gw_mtu=1400)
-    # The instance's side has MTU 1400; the underlay carries 1500, so 1468 or 1472 of an inner packet.
+    # The instance's side has MTU 1400; the underlay carries 1300, so 1268 or 1272 of an inner packet.
     world.config["port"][0]["mtu"], world.config["port"][1]["mtu"] = 1300, 1400
     world.config["vrf"] = [vrf()]
     world.static_route("10.2.0.0/24", 1000, "mplsoudp")
