@@ -59,6 +59,13 @@ impl<'t> Problems<'t> {
         self.lines.partition_point(|&start| start <= at)
     }
 
+    /// A line, counted from 1.
+    pub(crate) fn text_of_line(&self, line: usize) -> &'t str {
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let rest = self.text.get(start..).unwrap_or_default();
+        rest.split('\n').next().unwrap_or_default()
+    }
+
     fn column(&self, at: usize) -> usize {
         let start = self.lines.get(self.line(at).saturating_sub(1)).copied().unwrap_or(0);
         let before = self.text.as_bytes().get(start..at).unwrap_or_default();

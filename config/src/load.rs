@@ -1,11 +1,12 @@
 //! Text to configuration. Reading never stops at a fault: all of them are told at once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use bgp::types::{Asn, Family, RouteTarget};
 use ipnet::{IpNet, Ipv4Net};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 use wire::{Label, Mac, VlanId};
 
 use crate::diag::{Diagnostic, Problems};
@@ -23,12 +24,14 @@ pub fn load(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
     // What stands around a doubled key is still read right; after any other fault the parser has guessed.
     let readable = syntax.iter().all(|e| e.message() == DUPLICATE_KEY);
     for error in &syntax {
-        let remedy = if error.message() == DUPLICATE_KEY {
-            "remove one of the two"
+        let span = error.span().unwrap_or_default();
+        if error.message() == DUPLICATE_KEY {
+            duplicate_key(&problems, text, document.get_ref(), span);
         } else {
-            "this is not TOML"
-        };
-        problems.add(error.span().map_or(0, |s| s.start), error.message(), remedy);
+            let (message, expected) =
+                error.message().split_once(", ").unwrap_or((error.message(), ""));
+            problems.add(span.start, message, expected);
+        }
     }
     if !readable {
         return Err(problems.into_diagnostics(file));
@@ -46,6 +49,42 @@ pub fn load(text: &str, file: &str) -> Result<Config, Vec<Diagnostic>> {
 
 /// What the parser says about a key or table that stands twice.
 const DUPLICATE_KEY: &str = "duplicate key";
+
+/// A key or a table header that stands twice. The parser does not tell where the first one is.
+fn duplicate_key(problems: &Problems<'_>, text: &str, document: &DeTable<'_>, span: Range<usize>) {
+    let start = span.start;
+    let header = problems.text_of_line(problems.line(start)).trim();
+    let first = if header.starts_with('[') {
+        text.lines().position(|l| l.trim() == header).map(|n| n + 1)
+    } else {
+        let key = text.get(span).unwrap_or_default();
+        nearest_key(text, document, key, start).map(|at| problems.line(at))
+    };
+    let what = if header.starts_with('[') { "table" } else { "key" };
+    let name = text.get(start..).unwrap_or_default();
+    let end = name.find(|c: char| !(c.is_alphanumeric() || "-_".contains(c))).unwrap_or(name.len());
+    let message = match first.filter(|&first| first < problems.line(start)) {
+        Some(first) => format!("{what} `{}` already stands on line {first}", &name[..end]),
+        None => format!("{what} `{}` stands twice", &name[..end]),
+    };
+    problems.add(start, message, "remove one of the two");
+}
+
+/// Where the last key before `limit` stands that is written as `key`.
+fn nearest_key(text: &str, table: &DeTable<'_>, key: &str, limit: usize) -> Option<usize> {
+    let inside = |value: &DeValue<'_>| match value {
+        DeValue::Table(table) => nearest_key(text, table, key, limit),
+        DeValue::Array(list) => list
+            .iter()
+            .filter_map(|v| v.get_ref().as_table().and_then(|t| nearest_key(text, t, key, limit)))
+            .max(),
+        _ => None,
+    };
+    let here =
+        table.iter().filter(|(k, _)| text.get(k.span()) == Some(key)).map(|(k, _)| k.span().start);
+    let below = table.iter().filter_map(|(_, v)| inside(v.get_ref()));
+    here.chain(below).filter(|&at| at < limit).max()
+}
 
 type Read<T> = Option<At<T>>;
 type Entries<T> = Option<List<T>>;

@@ -62,9 +62,10 @@ pub(crate) fn ip(text: &str) -> Result<IpAddr, Wrong> {
 /// An address of an instance.
 pub(crate) fn instance_address(text: &str) -> Result<IpAddr, Wrong> {
     match ip(text)? {
-        IpAddr::V6(_) => {
-            because("IPv6 instance addresses are not supported yet", "write only IPv4 addresses")
-        }
+        IpAddr::V6(_) => because(
+            "and IPv6 addresses of instances are not supported yet",
+            "write only IPv4 addresses",
+        ),
         address => Ok(address),
     }
 }
@@ -238,13 +239,13 @@ pub(crate) fn device(text: &str) -> Result<(), Wrong> {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     if interface {
         return because(
-            "not a device",
+            "not a device of DPDK",
             format!(
                 "write \"vdev:net_af_packet0,iface={text}\" if it is an interface of the kernel"
             ),
         );
     }
-    because("not a device", FORMS)
+    because("not a device of DPDK", FORMS)
 }
 
 /// `dddd:bb:dd.f`
