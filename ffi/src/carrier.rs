@@ -5,7 +5,6 @@
 //! The socket never blocks: whoever owns it polls it in its loop. If the kernel had to drop messages, all links are asked
 //! for again, so a state that was missed is told late, never lost.
 
-use std::ffi::CString;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -95,62 +94,6 @@ impl AsFd for Carrier {
     }
 }
 
-/// Index of an interface in this network namespace.
-pub fn interface_index(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // WHY: the kernel numbers interfaces, and /sys shows those of another namespace after unshare.
-    // SAFETY: the name is NUL-terminated.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => None,
-        index => Some(index),
-    }
-}
-
-/// MTU of an interface in this network namespace.
-pub fn interface_mtu(name: &str) -> io::Result<u32> {
-    let mut request = interface_request(name)?;
-    interface_ioctl(libc::SIOCGIFMTU as libc::c_ulong, &mut request)?;
-    // WHY: the answer is in a union.
-    // SAFETY: SIOCGIFMTU filled this member.
-    Ok(unsafe { request.ifr_ifru.ifru_mtu }.max(0) as u32)
-}
-
-/// Sets the MTU of an interface in this network namespace; needs CAP_NET_ADMIN.
-pub fn set_interface_mtu(name: &str, mtu: u16) -> io::Result<()> {
-    let mut request = interface_request(name)?;
-    request.ifr_ifru.ifru_mtu = i32::from(mtu);
-    interface_ioctl(libc::SIOCSIFMTU as libc::c_ulong, &mut request)
-}
-
-fn interface_request(name: &str) -> io::Result<libc::ifreq> {
-    // WHY: a C structure with a union.
-    // SAFETY: all-zero is a valid ifreq.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    if name.is_empty() || name.len() >= request.ifr_name.len() {
-        return Err(io::Error::from_raw_os_error(libc::ENODEV));
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
-    Ok(request)
-}
-
-fn interface_ioctl(code: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
-    // WHY: interface settings are ioctls on any socket.
-    // SAFETY: socket() gives a new descriptor or -1; it is owned by the OwnedFd alone. `request` is a valid ifreq.
-    unsafe {
-        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        if socket < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let socket = OwnedFd::from_raw_fd(socket);
-        match libc::ioctl(socket.as_raw_fd(), code, request) {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-}
-
 fn netlink(groups: u32) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // WHY: netlink is a socket that the standard library does not have.
@@ -233,11 +176,8 @@ mod tests {
     fn the_loopback_is_reported_at_once() {
         let mut carrier = Carrier::open().unwrap();
         let links = carrier.poll().unwrap();
-        let index = interface_index("lo").unwrap();
+        let index = crate::interface::index("lo").unwrap();
         assert!(links.iter().any(|link| link.name == "lo" && link.index == index), "{links:?}");
-        assert!(interface_mtu("lo").unwrap() >= 1500);
-        assert!(interface_mtu("no-such-if").is_err());
-        assert_eq!(interface_index("no-such-if"), None);
     }
 
     #[test]

@@ -133,6 +133,8 @@ pub enum PortError {
     InterfaceMtu { device: String, interface: String, present: u32, mtu: u16, errno: Errno },
     #[error("port {device}: {step} failed: {errno}{log}")]
     Step { device: String, step: &'static str, errno: Errno, log: Log },
+    #[error("port {device}: in use already by another port of this process")]
+    InUse { device: String },
     #[error("port {device}: configured already")]
     Configured { device: String },
     #[error(

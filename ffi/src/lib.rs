@@ -10,6 +10,7 @@
 //! - **An [`Mbuf`] has one owner.** It frees on drop, cannot be cloned, and nothing here attaches, clones or shares the
 //!   buffers behind it, so the data slices that it lends are unaliased. Data offset and length change only through methods
 //!   that keep `data_off + data_len <= buf_len`. Only the first segment is ever touched; [`Mbuf::is_contiguous`] tells.
+//! - **A device has one [`Port`].** Opening it again is refused until it is closed.
 //! - **A queue has one user.** [`RxQueue`] and [`TxQueue`] are neither `Clone` nor `Sync`, and a burst needs `&mut`: a queue
 //!   moves to one thread and is polled there alone.
 //! - **Nobody polls a port that changes state.** [`Port::start`], [`Port::stop`] and [`Port::close`] take all of the port's
@@ -26,6 +27,7 @@ pub mod carrier;
 pub mod device;
 pub mod eal;
 pub mod error;
+pub mod interface;
 pub mod lcore;
 mod limits;
 mod log;

@@ -96,8 +96,8 @@ pub fn frame_limit(
                 .saturating_sub(XDP_HEADROOM)
                 .min(device_frame(max_rx_pktlen, max_mtu)),
         },
-        // Without limits of their own, whatever they report; buffers count.
-        "net_ring" | "net_pcap" | "net_tap" | "net_null" | "net_memif" => return buffer,
+        // Whatever they report, only the buffers count.
+        _ if !has_own_mtu(driver) => return buffer,
         _ => FrameLimit::Device { max_frame: device_frame(max_rx_pktlen, max_mtu) },
     };
     if own.max_frame() < buffer.max_frame() { own } else { buffer }
@@ -112,9 +112,25 @@ pub fn data_room(device: &crate::Device, mtu: u16) -> u16 {
         room = room.max(number(device.arguments(), "framesz", FRAMESZ).next_multiple_of(1024));
     }
     if device.driver() == Some("net_af_xdp") {
-        room = room.max((frame_of(mtu) + XDP_HEADROOM).next_multiple_of(1024));
+        // A buffer with all its headers must stay within a page: no coarse rounding.
+        room = (frame_of(mtu) + XDP_HEADROOM).next_multiple_of(64).max(2048);
     }
     room.min(63 * 1024) as u16
+}
+
+/// Whether the driver has an MTU that means something: those over kernel interfaces, files and memory do not, and some of
+/// them refuse any.
+pub(crate) fn has_own_mtu(driver: &str) -> bool {
+    !matches!(
+        driver,
+        "net_af_packet"
+            | "net_af_xdp"
+            | "net_memif"
+            | "net_null"
+            | "net_pcap"
+            | "net_ring"
+            | "net_tap"
+    )
 }
 
 const FRAMESZ: u32 = 2048; // the driver's default
@@ -167,6 +183,11 @@ mod tests {
         assert_eq!(frame_limit("net_ixgbe", "", 10240, 15872, 0).max_frame(), 10240);
         assert_eq!(frame_limit("net_ixgbe", "", 16384, 15872, 0).max_frame(), 15868);
         assert_eq!(frame_limit("net_e1000_igb_vf", "", 10240, 16383, 1500).max_frame(), 1518);
+        assert_eq!(
+            frame_limit("net_af_xdp", "iface=x", 2048, 3560, 3542).max_frame(),
+            1792,
+            "seen"
+        );
         assert_eq!(frame_limit("net_tap", "", 2048, 1522, 65535).max_frame(), 2048);
     }
 

@@ -68,6 +68,14 @@ impl Pool {
         })
     }
 
+    /// Bytes of EAL memory that such a pool takes, a little more than less: for [`crate::EalPlan::memory_mb`].
+    pub const fn memory(count: u32, data_room: u16) -> u64 {
+        // mbuf 128, object header and trailer 64 each with alignment, a pointer in the pool's ring; 1/16 for chunk ends.
+        let each = data_room as u64 + HEADROOM as u64 + 128 + 128 + 16;
+        let all = each * count as u64;
+        all + all / 16 + (1 << 20)
+    }
+
     /// An empty buffer with full headroom, or `None` when the pool is exhausted.
     #[inline]
     pub fn alloc(&self) -> Option<Mbuf> {

@@ -3,15 +3,19 @@
 //! The way of a port: [`Port::open`], [`Port::configure`] (refuses what the device would silently cut or lose),
 //! [`Port::start`], and back by [`Port::stop`] and [`Port::close`], which want every queue back first.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fmt;
+use std::marker::PhantomData;
 use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dpdk_sys as sys;
 
 use crate::error::{Errno, Log, PortError};
-use crate::limits::frame_of;
-use crate::{Device, Eal, Pool, RxQueue, TxQueue, frame_limit, log};
+use crate::limits::{frame_of, has_own_mtu};
+use crate::{Device, Eal, Pool, RxQueue, TxQueue, frame_limit, interface, log};
 
 /// What a port is configured with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,11 +109,13 @@ pub struct PortStats {
     pub oerrors: u64,
 }
 
-/// A port. Dropping it leaves the device as it is; [`Port::close`] gives it back.
+/// A port. Control calls come from one thread at a time. Dropping it leaves the device as it is; [`Port::close`] gives it
+/// back.
 pub struct Port {
     id: u16,
     device: String,
     arguments: String,
+    pci: bool,
     interface: Option<String>,
     info: PortInfo,
     rx_queues: u16,
@@ -117,6 +123,7 @@ pub struct Port {
     filtering: bool,
     inserting: bool,
     notes: Vec<String>,
+    not_sync: PhantomData<Cell<()>>, // drivers do not expect two threads in their control calls
 }
 
 impl Port {
@@ -125,12 +132,12 @@ impl Port {
         let text = device.to_string();
         if let Some(interface) = device.interface()
             && device.driver() != Some("net_tap")
-            && crate::carrier::interface_index(interface).is_none()
+            && interface::index(interface).is_none()
         {
             return Err(PortError::NoInterface { device: text, interface: interface.into() });
         }
         if let Some(id) = find(device.name()) {
-            return Ok(Self::adopt(eal, id, device));
+            return Self::adopt(eal, id, device);
         }
         let not_found = |log| PortError::NotFound { device: text.clone(), log };
         let devargs = CString::new(device.devargs()).map_err(|_| not_found(Log::default()))?;
@@ -151,17 +158,21 @@ impl Port {
             Err(errno) => return Err(PortError::Probe { device: text, errno, log }),
         }
         match find(device.name()) {
-            Some(id) => Ok(Self::adopt(eal, id, device)),
+            Some(id) => Self::adopt(eal, id, device),
             None => Err(not_found(log)),
         }
     }
 
     /// Takes a port that exists.
-    pub(crate) fn adopt(_eal: Eal, id: u16, device: &Device) -> Self {
-        Port {
+    pub(crate) fn adopt(_eal: Eal, id: u16, device: &Device) -> Result<Self, PortError> {
+        if !in_use().insert(id) {
+            return Err(PortError::InUse { device: device.to_string() });
+        }
+        Ok(Port {
             id,
             device: device.to_string(),
             arguments: device.arguments().to_string(),
+            pci: device.is_pci(),
             interface: device.interface().map(String::from),
             info: info(id),
             rx_queues: 0,
@@ -169,7 +180,8 @@ impl Port {
             filtering: false,
             inserting: false,
             notes: Vec::new(),
-        }
+            not_sync: PhantomData,
+        })
     }
 
     /// DPDK's number of the port, as in [`crate::Mbuf::port`].
@@ -275,6 +287,13 @@ impl Port {
                 self.notes.push(format!("promiscuous mode is refused: {errno}"));
             }
         }
+        if let Some(name) = &self.interface
+            && interface::merges_frames(name)
+        {
+            self.notes.push(format!(
+                "the kernel merges received frames of {name} into longer ones, which are cut: `ethtool -K {name} gro off lro off`"
+            ));
+        }
         Ok(Queues {
             rx: (0..config.rx_queues).map(|queue| RxQueue::new(self.id, queue)).collect(),
             tx: (0..config.tx_queues).map(|queue| TxQueue::new(self.id, queue)).collect(),
@@ -300,9 +319,18 @@ impl Port {
     /// Stops the port and gives the device back. The queues end with it.
     pub fn close(mut self, mut queues: Queues) -> Result<(), PortError> {
         self.stop(&mut queues)?;
+        let device = raw_info(self.id).device;
         // WHY: the driver frees rings and files.
         // SAFETY: stopped; queues and port are consumed, so nothing can name this port number again.
-        self.step("close", || unsafe { sys::rte_eth_dev_close(self.id) })
+        self.step("close", || unsafe { sys::rte_eth_dev_close(self.id) })?;
+        self.rx_queues = 0;
+        self.tx_queues = 0;
+        if device.is_null() || self.pci {
+            return Ok(());
+        }
+        // WHY: the bus remembers a virtual device by its name, which could not be opened again.
+        // SAFETY: the device was made by the virtual bus, lives until this call, and its only port is closed.
+        self.step("removal", || unsafe { sys::rte_dev_remove(device) })
     }
 
     /// The device's MAC.
@@ -432,7 +460,7 @@ impl Port {
         if self.inserting {
             conf.txmode.offloads = sys::VR_TX_VLAN_INSERT;
         }
-        if own_mtu(&self.info.driver) {
+        if has_own_mtu(&self.info.driver) {
             conf.rxmode.mtu = u32::from(config.mtu);
         }
         let (mut rx_desc, mut tx_desc) = (config.rx_desc, config.tx_desc);
@@ -455,17 +483,17 @@ impl Port {
     fn apply_mtu(&mut self, mtu: u16) -> Result<(), PortError> {
         if let Some(interface) = self.interface.clone() {
             // Never lowered: others may use the interface, and the data plane keeps its own MTU.
-            let present = crate::carrier::interface_mtu(&interface).unwrap_or(0);
+            let present = interface::mtu(&interface).unwrap_or(0);
             if present >= u32::from(mtu) {
                 return Ok(());
             }
             let device = self.device.clone();
-            return crate::carrier::set_interface_mtu(&interface, mtu).map_err(|error| {
+            return interface::set_mtu(&interface, mtu).map_err(|error| {
                 let errno = Errno(error.raw_os_error().unwrap_or(libc::EIO));
                 PortError::InterfaceMtu { device, interface, present, mtu, errno }
             });
         }
-        if !own_mtu(&self.info.driver) {
+        if !has_own_mtu(&self.info.driver) {
             return Ok(());
         }
         // WHY: some drivers take the MTU from the configuration, others only from this call.
@@ -501,6 +529,15 @@ impl Port {
     }
 }
 
+impl Drop for Port {
+    fn drop(&mut self) {
+        // As long as queues of it may be about, nobody else may open the device.
+        if self.rx_queues == 0 {
+            in_use().remove(&self.id);
+        }
+    }
+}
+
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Port")
@@ -510,12 +547,11 @@ impl fmt::Debug for Port {
     }
 }
 
-/// Whether the driver has an MTU that means something: those over kernel interfaces and files do not, and some refuse any.
-fn own_mtu(driver: &str) -> bool {
-    !matches!(
-        driver,
-        "net_af_packet" | "net_af_xdp" | "net_pcap" | "net_ring" | "net_null" | "net_tap"
-    )
+/// Port numbers that a [`Port`] stands for: a second one could make a second set of queues.
+static IN_USE: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+fn in_use() -> MutexGuard<'static, BTreeSet<u16>> {
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn find(name: &str) -> Option<u16> {

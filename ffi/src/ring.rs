@@ -63,7 +63,7 @@ impl RingPort {
         });
         let id = u16::try_from(id).map_err(|_| fail("creation", Errno::last(), log))?;
         let far = RingPort { towards, from, not_sync: PhantomData };
-        Ok((far, Port::adopt(eal, id, &device)))
+        Ok((far, Port::adopt(eal, id, &device)?))
     }
 
     /// Has the port receive this packet on a queue; gives it back when the ring is full or the queue does not exist.

@@ -21,6 +21,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_mempool_avail_count",
     "rte_mempool_in_use_count",
     "rte_dev_probe",
+    "rte_dev_remove",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
     "rte_eth_dev_configure",
@@ -46,7 +47,16 @@ const FUNCTIONS: &[&str] = &[
 ];
 
 /// Structures whose fields nobody here reads.
-const OPAQUE: &[&str] = &["rte_mbuf", "rte_mempool", "rte_ring", "rte_device", "_IO_FILE"];
+const OPAQUE: &[&str] = &[
+    "rte_mbuf",
+    "rte_mempool",
+    "rte_ring",
+    "rte_device",
+    "rte_eth_dcb_.*",
+    "rte_eth_vmdq_.*",
+    "rte_eth_link",
+    "_IO_FILE",
+];
 
 fn main() {
     for input in ["build.rs", "shim.h", "shim.c"] {

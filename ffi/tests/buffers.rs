@@ -1,5 +1,7 @@
 //! Buffers, batches, rings and lcores: what needs EAL but neither root nor interfaces.
 
+use std::sync::{Arc, Barrier};
+
 use dpdk::testing::{eal, own_process};
 use dpdk::{BATCH, Batch, Device, HEADROOM, Pool, Port, PortConfig, PortError, RingPort, lcore};
 
@@ -165,11 +167,14 @@ fn registered_threads_work_side_by_side() {
         let mut queues = port.configure(&config, &pool).unwrap();
         port.start(&mut queues).unwrap();
         let cpus = lcore::allowed();
+        let both = Arc::new(Barrier::new(2));
         let mut handles = Vec::new();
         for number in 0..2 {
             let cpu = cpus[number % cpus.len()];
             let (mut tx, mut rx) = (queues.tx.remove(0), queues.rx.remove(0));
+            let together = both.clone();
             let work = move |lcore: lcore::Lcore| {
+                together.wait();
                 assert_eq!(lcore::allowed(), [cpu]);
                 let mut batch = Batch::new();
                 for _ in 0..1000 {

@@ -1,4 +1,5 @@
 //! Ports over kernel interfaces, each test in a network namespace of its own. Needs root; says so and passes without.
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy takes for ordinary functions
 
 use std::time::{Duration, Instant};
 
@@ -86,8 +87,12 @@ fn the_tag_is_in_the_frame_without_strip_and_in_the_metadata_with_it() {
         let stats = a.stats();
         assert_eq!((stats.ipackets, stats.opackets), (2, 2), "{stats:?}");
         assert_eq!(stats.obytes, 1518 + 1514);
+        let again = Port::open(eal, &Device::parse("vdev:net_af_packet0,iface=v0").unwrap());
+        assert!(matches!(again, Err(dpdk::PortError::InUse { .. })));
         a.close(qa).unwrap();
         b.close(qb).unwrap();
+        let again = Port::open(eal, &Device::parse("vdev:net_af_packet0,iface=v1").unwrap());
+        assert_eq!(again.unwrap().interface(), Some("v1"), "the name is free again");
     });
 }
 
@@ -138,7 +143,7 @@ fn a_jumbo_mtu_is_refused_with_the_default_ring_and_carried_with_a_larger_one() 
             run("ip link set w1 up");
             let (_a, mut qa, pool_a) = big(1, "w0");
             let (_b, mut qb, _) = big(2, "w1");
-            assert_eq!(dpdk::carrier::interface_mtu("w0").unwrap(), 9000, "raised");
+            assert_eq!(dpdk::interface::mtu("w0").unwrap(), 9000, "raised");
             for bytes in [frame(9018, true), frame(9014, false)] {
                 let arrived = across((&mut qa, &pool_a), &mut qb, &bytes);
                 assert_eq!(arrived.map(|(bytes, _)| bytes), Some(bytes));
@@ -211,6 +216,24 @@ fn last(carrier: &mut Carrier, name: &str, wanted: impl Fn(&LinkChange) -> bool)
         std::thread::sleep(Duration::from_millis(5));
     }
     None
+}
+
+#[test]
+fn merged_frames_are_warned_of() {
+    in_namespace("merged_frames_are_warned_of", || {
+        let eal = eal(128);
+        run("ethtool -K v0 gro on");
+        let (mut a, qa, _) = port(eal, "vdev:net_af_packet0,iface=v0", PortConfig::default());
+        assert!(
+            a.notes().iter().any(|note| note.contains("ethtool -K v0 gro off")),
+            "{:?}",
+            a.notes()
+        );
+        let mut queues = qa;
+        a.stop(&mut queues).unwrap();
+        let (b, _queues, _) = port(eal, "vdev:net_af_packet1,iface=v1", PortConfig::default());
+        assert_eq!(b.notes().len(), 0, "{:?}", b.notes());
+    });
 }
 
 #[test]
