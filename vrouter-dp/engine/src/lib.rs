@@ -1,3 +1,18 @@
 //! The data plane itself: tables, stages and the path of a packet through them. No DPDK, no clock, no I/O.
+//!
+//! Start reading at [`pipeline`].
 
+pub mod buffer;
+mod chunks;
+pub mod counters;
+pub mod drops;
+pub mod pipeline;
+pub mod publish;
 pub mod seam;
+mod stage;
+pub mod table;
+pub mod verdict;
+pub mod worker;
+
+pub use verdict::{PuntMeta, Verdict};
+pub use worker::WorkerState;

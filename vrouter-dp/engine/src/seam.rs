@@ -226,14 +226,34 @@ pub enum Event {
 
     /// Snapshot row: a port. `missed` and `no_mbuf` are the NIC's (imissed, rx_nombuf).
     Port {
-        token: u64, port: PortId, mac: Mac, link: Link, mtu: u16,
-        rx_packets: u64, rx_bytes: u64, tx_packets: u64, tx_bytes: u64, missed: u64, rx_errors: u64, no_mbuf: u64, tx_errors: u64,
+        token: u64,
+        port: PortId,
+        mac: Mac,
+        link: Link,
+        mtu: u16,
+        rx_packets: u64,
+        rx_bytes: u64,
+        tx_packets: u64,
+        tx_bytes: u64,
+        missed: u64,
+        rx_errors: u64,
+        no_mbuf: u64,
+        tx_errors: u64,
     },
     /// Snapshot row: a worker, its side of the accounting identity.
     Worker {
-        token: u64, worker: WorkerId, cpu: u16,
-        rx: u64, handed_in: u64, injected: u64, copies_made: u64,
-        tx: u64, punted: u64, dropped: u64, handed_out: u64, queued: u64,
+        token: u64,
+        worker: WorkerId,
+        cpu: u16,
+        rx: u64,
+        handed_in: u64,
+        injected: u64,
+        copies_made: u64,
+        tx: u64,
+        punted: u64,
+        dropped: u64,
+        handed_out: u64,
+        queued: u64,
         /// Useful cycles since the last snapshot, in tenths of a percent.
         busy_permille: u16,
     },
@@ -246,7 +266,15 @@ pub enum Event {
     /// Snapshot row: drops of one reason at an instance interface, only if not zero.
     VifDrop { token: u64, vif: VifId, reason: u16, count: u64 },
     /// Snapshot row: a neighbour. `vif` is set for instances, `None` in the underlay.
-    Neighbor { token: u64, address: Ipv4Addr, mac: Option<Mac>, port: PortId, vif: Option<VifId>, state: NeighborState, age_seconds: u32 },
+    Neighbor {
+        token: u64,
+        address: Ipv4Addr,
+        mac: Option<Mac>,
+        port: PortId,
+        vif: Option<VifId>,
+        state: NeighborState,
+        age_seconds: u32,
+    },
     /// Snapshot row: a tunnel, with the on-link address that it resolves through.
     Tunnel { token: u64, tunnel: TunnelId, via: Option<Ipv4Addr>, up: bool },
     /// The snapshot is complete; `generation` is the last one that every worker has seen.

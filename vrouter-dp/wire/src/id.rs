@@ -24,8 +24,21 @@ pub enum IdError {
 }
 
 /// A MAC address, in wire order.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    FromBytes,
+    IntoBytes,
+    KnownLayout,
+    Immutable,
+    Unaligned,
+)]
 #[repr(transparent)]
 pub struct Mac(pub [u8; 6]);
 
@@ -161,7 +174,14 @@ mod tests {
     fn mac_text_round_trip_and_refusals() {
         let mac: Mac = "52:54:00:aB:01:07".parse().unwrap();
         assert_eq!(mac.to_string(), "52:54:00:ab:01:07");
-        for bad in ["", "52:54:00:ab:01", "52:54:00:ab:01:07:08", "5254.00ab.0107", "g2:54:00:ab:01:07", "+2:54:00:ab:01:07"] {
+        for bad in [
+            "",
+            "52:54:00:ab:01",
+            "52:54:00:ab:01:07:08",
+            "5254.00ab.0107",
+            "g2:54:00:ab:01:07",
+            "+2:54:00:ab:01:07",
+        ] {
             assert_eq!(bad.parse::<Mac>(), Err(IdError::Mac), "{bad}");
         }
     }

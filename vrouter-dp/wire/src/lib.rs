@@ -16,7 +16,7 @@ pub mod mpls;
 pub mod tcp;
 pub mod udp;
 
-pub use id::{IdError, Label, Mac, Vni, VlanId};
+pub use id::{IdError, Label, Mac, VlanId, Vni};
 
 /// Why bytes are not the header that they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,8 @@ macro_rules! fixed_header {
             /// The header at the front of `bytes`, and what follows it. `Truncated` if there are fewer than `LEN` bytes.
             #[inline]
             pub fn parse(bytes: &[u8]) -> Result<(&$view, &[u8]), $crate::Malformed> {
-                zerocopy::FromBytes::ref_from_prefix(bytes).map_err(|_| $crate::Malformed::Truncated)
+                zerocopy::FromBytes::ref_from_prefix(bytes)
+                    .map_err(|_| $crate::Malformed::Truncated)
             }
 
             /// As [`Self::parse`], for writing.

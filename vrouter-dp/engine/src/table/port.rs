@@ -1,0 +1,102 @@
+//! Ports: what they are, whether they forward, and which interface each VLAN is.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use wire::{Mac, VlanId};
+
+use crate::chunks::Chunks;
+use crate::publish::{Domain, Reader, Slots};
+use crate::seam::{PortId, VifId};
+
+/// Ports that a node can have.
+pub const PORTS: usize = 256;
+const VLANS: usize = 4096;
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortRole {
+    /// Underlay: tunnels to other PEs.
+    Fabric,
+    /// Remote instances, one VLAN each.
+    Gateway,
+}
+
+/// Spanning tree state of a port. A port starts as `Forwarding`: whoever runs a spanning tree blocks it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum PortState {
+    /// Neither forwards nor learns.
+    Discarding = 0,
+    /// Does not forward yet.
+    Learning = 1,
+    /// Forwards.
+    Forwarding = 2,
+}
+
+/// A port, as the packet path needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// What it is for.
+    pub role: PortRole,
+    /// Its own MAC.
+    pub mac: Mac,
+    /// Largest IP packet that it carries, in bytes.
+    pub mtu: u16,
+}
+
+/// All ports.
+#[derive(Debug)]
+pub struct PortTable {
+    rows: Slots<Port>,
+    states: Box<[AtomicU8]>,
+    /// (port, VLAN) -> interface + 1.
+    vlans: Chunks<AtomicU32, VLANS>,
+}
+
+impl PortTable {
+    pub(super) fn new(domain: &std::sync::Arc<Domain>) -> PortTable {
+        let forwarding = || AtomicU8::new(PortState::Forwarding as u8);
+        PortTable {
+            rows: Slots::new(domain, PORTS),
+            states: (0..PORTS).map(|_| forwarding()).collect(),
+            vlans: Chunks::new(PORTS * VLANS),
+        }
+    }
+
+    /// The port.
+    #[inline]
+    pub fn port<'r>(&'r self, port: PortId, reader: &'r Reader) -> Option<&'r Port> {
+        self.rows.load(port.index(), reader)
+    }
+
+    /// Whether data may pass the port.
+    #[inline]
+    pub fn forwards(&self, port: PortId) -> bool {
+        self.states[port.index()].load(Ordering::Relaxed) == PortState::Forwarding as u8
+    }
+
+    /// The interface of (port, VLAN).
+    #[inline]
+    pub fn vif(&self, port: PortId, vlan: VlanId) -> Option<VifId> {
+        let cell = self.vlans.at(port.index() * VLANS + vlan.index())?;
+        cell.load(Ordering::Acquire).checked_sub(1).map(|vif| VifId(vif as u16))
+    }
+
+    pub(super) fn set(&self, port: PortId, row: Port) {
+        self.rows.set(port.index(), Some(row));
+    }
+
+    pub(super) fn set_state(&self, port: PortId, state: PortState) {
+        self.states[port.index()].store(state as u8, Ordering::Release);
+    }
+
+    pub(super) fn set_vif(&self, port: PortId, vlan: VlanId, vif: Option<VifId>) {
+        if let Some(cell) = self.vlans.ensure(port.index() * VLANS + vlan.index()) {
+            cell.store(vif.map_or(0, |vif| u32::from(vif.0) + 1), Ordering::Release);
+        }
+    }
+
+    pub(super) fn reclaim(&self) -> usize {
+        self.rows.reclaim()
+    }
+}

@@ -1,0 +1,429 @@
+//! The one writer of the tables. Every method is one change of [`crate::seam::Op`], or what the service thread itself decides
+//! (port states, adjacencies). A refused change changes nothing.
+
+mod resync;
+mod underlay;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use ipnet::Ipv4Net;
+use wire::{Label, Mac, VlanId};
+
+use super::fib::{FibWriter, Shadow};
+use super::{Port, PortState, Tables, Vif};
+use crate::publish::Token;
+use crate::seam::{LabelTarget, Nexthop, NexthopId, PortId, Refusal, TunnelId, VifId, VrfId};
+use crate::table::PortRole;
+use underlay::{AdjacencyRow, SourceRow, TunnelRow};
+
+/// Which resynchronisation an object was last set in.
+type Mark = u32;
+
+#[derive(Debug, Default)]
+struct VrfRow {
+    routes: Shadow<RouteRow>,
+    /// Interfaces and labels that name it.
+    references: u32,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RouteRow {
+    nexthop: NexthopId,
+    mark: Mark,
+}
+
+#[derive(Debug)]
+struct VifRow {
+    vif: Vif,
+    /// Next hops and labels that name it.
+    references: u32,
+    mark: Mark,
+    /// Marks of the addresses, in their order.
+    address_marks: Vec<Mark>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct NexthopRow {
+    nexthop: Nexthop,
+    /// Routes that name it.
+    references: u32,
+    mark: Mark,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct LabelRow {
+    target: LabelTarget,
+    mark: Mark,
+}
+
+/// The one writer of [`Tables`].
+#[derive(Debug)]
+pub struct TablesWriter {
+    tables: Arc<Tables>,
+    fib: FibWriter,
+    mark: Mark,
+    ports: BTreeMap<PortId, Port>,
+    port_addresses: BTreeMap<(PortId, Ipv4Net), Mark>,
+    tunnel_address: Ipv4Addr,
+    vrfs: HashMap<VrfId, VrfRow>,
+    vifs: BTreeMap<VifId, VifRow>,
+    nexthops: HashMap<NexthopId, NexthopRow>,
+    labels: BTreeMap<Label, LabelRow>,
+    tunnels: HashMap<TunnelId, TunnelRow>,
+    adjacencies: HashMap<super::AdjacencyId, AdjacencyRow>,
+    sources: Shadow<SourceRow>,
+}
+
+impl TablesWriter {
+    pub(super) fn new(tables: Arc<Tables>) -> TablesWriter {
+        let fib = FibWriter::new(Arc::clone(&tables.fib), Arc::clone(&tables.domain));
+        TablesWriter {
+            tables,
+            fib,
+            mark: 0,
+            ports: BTreeMap::new(),
+            port_addresses: BTreeMap::new(),
+            tunnel_address: Ipv4Addr::UNSPECIFIED,
+            vrfs: HashMap::new(),
+            vifs: BTreeMap::new(),
+            nexthops: HashMap::new(),
+            labels: BTreeMap::new(),
+            tunnels: HashMap::new(),
+            adjacencies: HashMap::new(),
+            sources: Shadow::default(),
+        }
+    }
+
+    /// The tables that this writes.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// Ends an epoch after the changes so far: they were seen by every worker once [`crate::publish::Domain::grace_passed`].
+    pub fn publish(&self) -> Token {
+        self.tables.domain.advance()
+    }
+
+    /// Frees what no worker sees any more; returns how many records and nodes still wait. Call it now and then.
+    pub fn reclaim(&mut self) -> usize {
+        self.fib.reclaim()
+            + self.tables.ports.reclaim()
+            + self.tables.vifs.reclaim()
+            + self.tables.tunnels.reclaim()
+            + self.tables.adjacencies.reclaim()
+            + self.tables.own.reclaim()
+    }
+
+    // ---- ports -------------------------------------------------------------------------------------------------------
+
+    /// Adds a port, or changes its MAC or MTU. `Port` if its role would change under interfaces.
+    pub fn port_set(&mut self, id: PortId, port: Port) -> Result<(), Refusal> {
+        let used = self.vifs.values().any(|row| row.vif.port == id);
+        if used && port.role != PortRole::Gateway {
+            return Err(Refusal::Port);
+        }
+        self.ports.insert(id, port);
+        self.tables.ports.set(id, port);
+        let behind: Vec<VifId> =
+            self.vifs.iter().filter(|(_, row)| row.vif.port == id).map(|(id, _)| *id).collect();
+        for vif in behind {
+            self.change_vif(vif, |vif| vif.mtu = port.mtu);
+        }
+        self.refresh_adjacencies(id);
+        Ok(())
+    }
+
+    /// Blocks or unblocks a port: one byte, read for every packet in and out.
+    pub fn port_state(&mut self, id: PortId, state: PortState) -> Result<(), Refusal> {
+        if !self.ports.contains_key(&id) {
+            return Err(Refusal::Unknown);
+        }
+        self.tables.ports.set_state(id, state);
+        Ok(())
+    }
+
+    // ---- VRFs and routes ---------------------------------------------------------------------------------------------
+
+    /// Adds a VRF.
+    pub fn vrf_set(&mut self, vrf: VrfId) -> Result<(), Refusal> {
+        if !self.vrfs.contains_key(&vrf) {
+            self.fib.create(vrf.into())?;
+        }
+        self.vrfs.entry(vrf).or_default().mark = self.mark;
+        Ok(())
+    }
+
+    /// Removes a VRF. `InUse` while it has routes, interfaces or labels.
+    pub fn vrf_del(&mut self, vrf: VrfId) -> Result<(), Refusal> {
+        let row = self.vrfs.get(&vrf).ok_or(Refusal::Unknown)?;
+        if row.references > 0 || !row.routes.is_empty() {
+            return Err(Refusal::InUse);
+        }
+        self.vrfs.remove(&vrf);
+        self.fib.destroy(vrf.into());
+        Ok(())
+    }
+
+    /// Adds a route, or gives it another next hop.
+    pub fn route_set(
+        &mut self,
+        vrf: VrfId,
+        prefix: Ipv4Net,
+        nexthop: NexthopId,
+    ) -> Result<(), Refusal> {
+        let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
+        let known = self.nexthops.contains_key(&nexthop);
+        if !known {
+            return Err(Refusal::Unknown);
+        }
+        let old = row.routes.exact(prefix).copied();
+        if old.is_none_or(|old| old.nexthop != nexthop) {
+            self.fib.insert(vrf.into(), prefix, nexthop, old.is_some())?;
+        }
+        row.routes.insert(prefix, RouteRow { nexthop, mark: self.mark });
+        self.nexthop_references(nexthop, 1);
+        if let Some(old) = old {
+            self.nexthop_references(old.nexthop, -1);
+        }
+        Ok(())
+    }
+
+    /// Removes a route.
+    pub fn route_del(&mut self, vrf: VrfId, prefix: Ipv4Net) -> Result<(), Refusal> {
+        let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
+        let old = row.routes.remove(prefix).ok_or(Refusal::Unknown)?;
+        let covering = row.routes.covering(prefix).map(|(length, row)| (length, row.nexthop));
+        self.fib.remove(vrf.into(), prefix, covering);
+        self.nexthop_references(old.nexthop, -1);
+        Ok(())
+    }
+
+    /// What `address` leads to in a VRF, as a worker would find it.
+    pub fn lookup(&self, vrf: VrfId, address: Ipv4Addr) -> Option<Nexthop> {
+        self.tables.nexthops.nexthop(self.tables.fib.lookup(vrf, address))
+    }
+
+    // ---- next hops ---------------------------------------------------------------------------------------------------
+
+    /// Adds a next hop, or replaces it under all its routes at once.
+    pub fn nexthop_set(&mut self, id: NexthopId, nexthop: Nexthop) -> Result<(), Refusal> {
+        // 0 means "no route" in a leaf.
+        if id.0 == 0 || id.index() >= super::nexthop::NEXTHOPS {
+            return Err(Refusal::Full);
+        }
+        let known = match nexthop {
+            Nexthop::Tunnel { tunnel, .. } => self.tunnels.contains_key(&tunnel),
+            Nexthop::Vif(vif) => self.vifs.contains_key(&vif),
+            Nexthop::Receive | Nexthop::Discard => true,
+        };
+        if !known {
+            return Err(Refusal::Unknown);
+        }
+        let old = self.nexthops.get(&id).copied();
+        let references = old.map_or(0, |old| old.references);
+        self.nexthops.insert(id, NexthopRow { nexthop, references, mark: self.mark });
+        self.tables.nexthops.set(id, Some(nexthop));
+        self.target_references(nexthop, 1);
+        if let Some(old) = old {
+            self.target_references(old.nexthop, -1);
+        }
+        Ok(())
+    }
+
+    /// Removes a next hop. `InUse` while a route names it.
+    pub fn nexthop_del(&mut self, id: NexthopId) -> Result<(), Refusal> {
+        let row = self.nexthops.get(&id).ok_or(Refusal::Unknown)?;
+        if row.references > 0 {
+            return Err(Refusal::InUse);
+        }
+        let nexthop = row.nexthop;
+        self.nexthops.remove(&id);
+        self.tables.nexthops.set(id, None);
+        self.target_references(nexthop, -1);
+        Ok(())
+    }
+
+    fn nexthop_references(&mut self, id: NexthopId, change: i32) {
+        if let Some(row) = self.nexthops.get_mut(&id) {
+            row.references = row.references.saturating_add_signed(change);
+        }
+    }
+
+    fn target_references(&mut self, nexthop: Nexthop, change: i32) {
+        match nexthop {
+            Nexthop::Vif(vif) => self.vif_references(vif, change),
+            Nexthop::Tunnel { tunnel, .. } => self.tunnel_references(tunnel, change),
+            Nexthop::Receive | Nexthop::Discard => {}
+        }
+    }
+
+    // ---- interfaces --------------------------------------------------------------------------------------------------
+
+    /// Adds an interface, up and without addresses, or changes it and keeps its addresses, state and counters.
+    ///
+    /// `Unknown` VRF or port, `Port` that is no gateway port, `Duplicate` if another interface has the (port, VLAN).
+    pub fn vif_set(
+        &mut self,
+        id: VifId,
+        port: PortId,
+        vlan: VlanId,
+        vrf: VrfId,
+        mac: Mac,
+    ) -> Result<(), Refusal> {
+        let row = self.ports.get(&port).ok_or(Refusal::Unknown)?;
+        if !self.vrfs.contains_key(&vrf) {
+            return Err(Refusal::Unknown);
+        }
+        if row.role != PortRole::Gateway {
+            return Err(Refusal::Port);
+        }
+        if self.tables.ports.vif(port, vlan).is_some_and(|owner| owner != id) {
+            return Err(Refusal::Duplicate);
+        }
+        let mtu = row.mtu;
+        let header = Vif::header(mac, vlan);
+        let old = self.vifs.remove(&id);
+        let (up, addresses) = old
+            .as_ref()
+            .map_or_else(|| (true, Box::default()), |o| (o.vif.up, o.vif.addresses.clone()));
+        let vif = Vif { port, vlan, vrf, mac, up, mtu, addresses, header };
+        self.vrf_references(vrf, 1);
+        let (references, address_marks) = match old {
+            Some(old) => {
+                self.vrf_references(old.vif.vrf, -1);
+                if (old.vif.port, old.vif.vlan) != (port, vlan) {
+                    self.tables.ports.set_vif(old.vif.port, old.vif.vlan, None);
+                }
+                (old.references, old.address_marks)
+            }
+            None => {
+                self.tables.all_counters().for_each(|counters| counters.start_vif(id));
+                (0, Vec::new())
+            }
+        };
+        self.tables.vifs.set(id.index(), Some(vif.clone()));
+        self.tables.ports.set_vif(port, vlan, Some(id));
+        self.vifs.insert(id, VifRow { vif, references, mark: self.mark, address_marks });
+        Ok(())
+    }
+
+    /// Removes an interface and its addresses. `InUse` while a next hop or label names it.
+    pub fn vif_del(&mut self, id: VifId) -> Result<(), Refusal> {
+        let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
+        if row.references > 0 {
+            return Err(Refusal::InUse);
+        }
+        let (port, vlan, vrf) = (row.vif.port, row.vif.vlan, row.vif.vrf);
+        self.tables.ports.set_vif(port, vlan, None);
+        self.tables.vifs.set(id.index(), None);
+        self.vifs.remove(&id);
+        self.vrf_references(vrf, -1);
+        Ok(())
+    }
+
+    /// Opens or closes an interface: closed, it drops all packets as `vif-down`.
+    pub fn vif_up(&mut self, id: VifId, up: bool) -> Result<(), Refusal> {
+        self.vifs.get(&id).ok_or(Refusal::Unknown)?;
+        self.change_vif(id, |vif| vif.up = up);
+        Ok(())
+    }
+
+    /// Lets the instance use `address` as source.
+    pub fn vif_address_set(&mut self, id: VifId, address: Ipv4Addr) -> Result<(), Refusal> {
+        let mark = self.mark;
+        let row = self.vifs.get_mut(&id).ok_or(Refusal::Unknown)?;
+        match row.vif.addresses.iter().position(|known| *known == address) {
+            Some(at) => row.address_marks[at] = mark,
+            None => {
+                row.address_marks.push(mark);
+                self.change_vif(id, |vif| {
+                    vif.addresses = vif.addresses.iter().copied().chain([address]).collect();
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an address from the instance.
+    pub fn vif_address_del(&mut self, id: VifId, address: Ipv4Addr) -> Result<(), Refusal> {
+        let row = self.vifs.get_mut(&id).ok_or(Refusal::Unknown)?;
+        let at = row.vif.addresses.iter().position(|known| *known == address);
+        row.address_marks.remove(at.ok_or(Refusal::Unknown)?);
+        self.change_vif(id, |vif| {
+            vif.addresses =
+                vif.addresses.iter().copied().filter(|known| *known != address).collect();
+        });
+        Ok(())
+    }
+
+    /// An interface as it stands.
+    pub fn vif(&self, id: VifId) -> Option<&Vif> {
+        self.vifs.get(&id).map(|row| &row.vif)
+    }
+
+    /// Every interface.
+    pub fn vifs(&self) -> impl Iterator<Item = (VifId, &Vif)> {
+        self.vifs.iter().map(|(id, row)| (*id, &row.vif))
+    }
+
+    fn change_vif(&mut self, id: VifId, change: impl FnOnce(&mut Vif)) {
+        if let Some(row) = self.vifs.get_mut(&id) {
+            change(&mut row.vif);
+            self.tables.vifs.set(id.index(), Some(row.vif.clone()));
+        }
+    }
+
+    fn vif_references(&mut self, id: VifId, change: i32) {
+        if let Some(row) = self.vifs.get_mut(&id) {
+            row.references = row.references.saturating_add_signed(change);
+        }
+    }
+
+    fn vrf_references(&mut self, id: VrfId, change: i32) {
+        if let Some(row) = self.vrfs.get_mut(&id) {
+            row.references = row.references.saturating_add_signed(change);
+        }
+    }
+
+    // ---- labels ------------------------------------------------------------------------------------------------------
+
+    /// Adds a label that we advertise, or changes where it leads.
+    pub fn label_set(&mut self, label: Label, target: LabelTarget) -> Result<(), Refusal> {
+        let known = match target {
+            LabelTarget::Vrf(vrf) => self.vrfs.contains_key(&vrf),
+            LabelTarget::Vif(vif) => self.vifs.contains_key(&vif),
+        };
+        if !known {
+            return Err(Refusal::Unknown);
+        }
+        let old = self.labels.insert(label, LabelRow { target, mark: self.mark });
+        self.tables.labels.set(label, Some(target));
+        self.label_references(target, 1);
+        if let Some(old) = old {
+            self.label_references(old.target, -1);
+        }
+        Ok(())
+    }
+
+    /// Removes a label.
+    pub fn label_del(&mut self, label: Label) -> Result<(), Refusal> {
+        let old = self.labels.remove(&label).ok_or(Refusal::Unknown)?;
+        self.tables.labels.set(label, None);
+        self.label_references(old.target, -1);
+        Ok(())
+    }
+
+    fn label_references(&mut self, target: LabelTarget, change: i32) {
+        match target {
+            LabelTarget::Vrf(vrf) => self.vrf_references(vrf, change),
+            LabelTarget::Vif(vif) => self.vif_references(vif, change),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! How a packet leaves the pipeline: exactly one [`Verdict`] each.
+
+use wire::Mac;
+
+use crate::drops::{Drop, Punt};
+use crate::seam::{PortId, VifId, VrfId};
+
+/// The one exit of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The buffer holds a whole frame, tag in the frame: send it on `port`. `vif` is set if it goes to an instance.
+    Tx { port: PortId, vif: Option<VifId> },
+    /// Copy the buffer's bytes to the service thread. They start where [`Punt::text`] says.
+    Punt(PuntMeta),
+    /// Free the buffer; the drop is counted already. With `notify`, first copy the beginning of the bytes (an IPv4 packet as
+    /// it came) to the service thread, so that it can tell the sender.
+    Drop { reason: Drop, notify: Option<PuntMeta> },
+}
+
+/// What the service thread needs to know beside the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PuntMeta {
+    /// What it is about.
+    pub class: Punt,
+    /// Port that it came in on.
+    pub port: PortId,
+    /// Interface that it came in on; `None` for the underlay and for what came out of a tunnel.
+    pub vif: Option<VifId>,
+    /// VRF that it belongs to; [`VrfId::MASTER`] for the underlay.
+    pub vrf: VrfId,
+    /// Source MAC of the frame: who to answer in the underlay. Zero for what came out of a tunnel.
+    pub source_mac: Mac,
+    /// [`Punt::TooBig`]: largest IPv4 packet, in bytes, that the path carries. Else 0.
+    pub mtu: u16,
+}

@@ -1,0 +1,136 @@
+//! What belongs to one worker: its right to read the tables, its rate limits and its packet ids.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::counters::WorkerCounters;
+use crate::drops::Punt;
+use crate::publish::Reader;
+use crate::seam::WorkerId;
+use crate::table::Tables;
+
+/// The engine's part of a worker.
+///
+/// The poll loop calls [`crate::pipeline::process`] for each burst, [`WorkerState::quiesce`] once per turn, and
+/// [`WorkerState::refill`] every few milliseconds.
+#[derive(Debug)]
+pub struct WorkerState {
+    pub(crate) id: WorkerId,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) reader: Reader,
+    pub(crate) limits: Limits,
+    pub(crate) ip_ids: IpIds,
+}
+
+impl WorkerState {
+    /// The state of worker `id`; `None` if the tables were made for fewer workers.
+    pub fn new(tables: &Arc<Tables>, id: WorkerId) -> Option<WorkerState> {
+        tables.counters(id)?;
+        Some(WorkerState {
+            id,
+            reader: Reader::new(tables.domain())?,
+            tables: Arc::clone(tables),
+            limits: Limits::default(),
+            ip_ids: IpIds(u16::from(id.0) << 10),
+        })
+    }
+
+    /// A quiescent point: once per turn of the poll loop, also when it received nothing.
+    #[inline]
+    pub fn quiesce(&mut self) {
+        self.reader.quiesce();
+    }
+
+    /// Runs `work`, such as a sleep, while nobody waits for this worker to pass a quiescent point.
+    pub fn offline<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        self.reader.offline(work)
+    }
+
+    /// Gives every punt class what its rate grants for `elapsed`, the time since the last call.
+    pub fn refill(&mut self, elapsed: Duration) {
+        self.limits.refill(elapsed);
+    }
+
+    /// The counters of this worker.
+    #[inline]
+    pub fn counters(&self) -> &WorkerCounters {
+        &self.tables.counters[usize::from(self.id.0)]
+    }
+
+    /// The shared tables.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+}
+
+/// Identifications of outer IPv4 headers, one after the other. Workers start apart from each other.
+#[derive(Debug)]
+pub(crate) struct IpIds(u16);
+
+impl IpIds {
+    #[inline]
+    pub(crate) fn next(&mut self) -> u16 {
+        self.0 = self.0.wrapping_add(1);
+        self.0
+    }
+}
+
+/// A token bucket per punt class. One token is a million units, so that a microsecond grants `rate` units.
+#[derive(Debug)]
+pub(crate) struct Limits([u64; Punt::COUNT]);
+
+const TOKEN: u64 = 1_000_000;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits(std::array::from_fn(|class| depth(Punt::ALL[class])))
+    }
+}
+
+impl Limits {
+    /// Takes one token; `false` if there is none.
+    #[inline]
+    pub(crate) fn take(&mut self, class: Punt) -> bool {
+        let bucket = &mut self.0[class.index()];
+        let rest = bucket.checked_sub(TOKEN);
+        *bucket = rest.unwrap_or(*bucket);
+        rest.is_some()
+    }
+
+    fn refill(&mut self, elapsed: Duration) {
+        let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        for (bucket, class) in self.0.iter_mut().zip(Punt::ALL) {
+            let grant = microseconds.saturating_mul(u64::from(class.rate()));
+            *bucket = bucket.saturating_add(grant).min(depth(*class));
+        }
+    }
+}
+
+/// A second's worth may come at once.
+fn depth(class: Punt) -> u64 {
+    u64::from(class.rate()) * TOKEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_grants_its_rate() {
+        let mut limits = Limits::default();
+        let class = Punt::TtlExceeded;
+        let drain = |limits: &mut Limits| (0..).take_while(|_| limits.take(class)).count();
+        assert_eq!(drain(&mut limits), class.rate() as usize);
+        limits.refill(Duration::from_millis(250));
+        assert_eq!(drain(&mut limits), class.rate() as usize / 4);
+        (0..10).for_each(|_| limits.refill(Duration::from_millis(1)));
+        assert_eq!(drain(&mut limits), 1, "small grants add up");
+        limits.refill(Duration::from_secs(1 << 40));
+        assert_eq!(drain(&mut limits), class.rate() as usize);
+    }
+}
