@@ -6,6 +6,7 @@ pub mod api;
 mod check;
 pub mod defaults;
 mod diag;
+pub mod diff;
 mod keys;
 mod load;
 pub mod model;
@@ -13,6 +14,7 @@ mod parse;
 mod read;
 
 pub use diag::Diagnostic;
+pub use diff::{Changes, Diff, diff};
 pub use load::load;
 pub use model::*;
 
