@@ -79,17 +79,21 @@ impl Eal {
         if !given(&["-l", "-c", "--lcores"]) {
             add(&format!("--lcores=0@({})", lcore::allowed_text()));
         }
-        if !given(&["--in-memory", "--no-huge", "--huge-dir", "--file-prefix", "--legacy-mem"]) {
-            if plan.hugepages_mb >= plan.memory_mb.max(1) {
-                add("--in-memory");
-            } else {
-                add("--no-huge");
-                add("--no-shconf"); // --in-memory is refused together with --no-huge
-                if !given(&["-m", "--socket-mem"]) {
-                    add("-m");
-                    add(&plan.memory_mb.max(64).to_string());
+        let memory_given = given(&["--in-memory", "--huge-dir", "--file-prefix", "--legacy-mem"]);
+        let enough = plan.hugepages_mb >= plan.memory_mb.max(1);
+        if given(&["--no-huge"]) || (!memory_given && !enough) {
+            // Without hugepages EAL refuses --in-memory, and takes all of its memory at once.
+            for option in ["--no-huge", "--no-shconf"] {
+                if !given(&[option]) {
+                    add(option);
                 }
             }
+            if !given(&["-m", "--socket-mem"]) {
+                add("-m");
+                add(&plan.memory_mb.max(64).to_string());
+            }
+        } else if !memory_given {
+            add("--in-memory");
         }
         if !given(&["-a", "--allow", "-b", "--block", "--no-pci"]) {
             if plan.pci.is_empty() {
@@ -190,6 +194,8 @@ mod tests {
         assert!(!list.iter().any(|argument| argument.starts_with("--lcores")));
         assert!(!list.contains(&"--log-level=*:error".into()));
         assert!(list.ends_with(&extra));
+        assert_eq!(list.iter().filter(|argument| *argument == "-m").count(), 1);
+        assert!(list.contains(&"--no-shconf".into()), "no files are left behind");
     }
 
     #[test]

@@ -113,12 +113,16 @@ pub enum PortError {
         "port {device}: not found: see `dpdk-devbind.py --status` (a PCI device must be bound to vfio-pci, or to its own driver for mlx5 and the like, and the PMD installed){log}"
     )]
     NotFound { device: String, log: Log },
-    #[error("port {device}: its driver refuses it: {errno}{log}")]
-    Probe { device: String, errno: Errno, log: Log },
+    #[error("port {device}: it names no interface: add iface=NAME")]
+    InterfaceMissing { device: String },
+    #[error("port {device}: {limit}")]
+    Arguments { device: String, limit: crate::FrameLimit },
+    #[error("port {device}: its driver refuses it{log}")]
+    Probe { device: String, log: Log },
     #[error(
-        "port {device}: the privilege is missing: run as root, or give CAP_NET_RAW and CAP_NET_ADMIN{log}"
+        "port {device}: the process lacks {missing}: run as root, or grant it (`AmbientCapabilities=` in a systemd unit){log}"
     )]
-    Permission { device: String, log: Log },
+    Permission { device: String, missing: &'static str, log: Log },
     #[error("port {device}: {asked} {direction} queues wanted, the device has {offered}{hint}")]
     Queues { device: String, direction: &'static str, asked: u16, offered: u16, hint: &'static str },
     #[error(

@@ -116,7 +116,8 @@ pub(crate) fn affinity() -> io::Result<Vec<usize>> {
     }
 }
 
-pub(crate) fn pin(cpus: &[usize]) -> io::Result<()> {
+/// Pins the calling thread to these CPUs: for threads that are no workers and must keep off the workers' CPUs.
+pub fn pin(cpus: &[usize]) -> io::Result<()> {
     // WHY: the standard library cannot pin threads.
     // SAFETY: all-zero is a valid cpu_set_t; CPU_SET is kept within CPU_SETSIZE; 0 is the calling thread.
     unsafe {

@@ -34,6 +34,7 @@ mod log;
 mod mbuf;
 mod pool;
 mod port;
+mod probe;
 mod queue;
 pub mod ring;
 #[cfg(feature = "testing")]
@@ -48,7 +49,8 @@ pub use lcore::{Lcore, LcoreHandle};
 pub use limits::{FrameLimit, data_room, frame_limit};
 pub use mbuf::Mbuf;
 pub use pool::Pool;
-pub use port::{LinkState, Port, PortConfig, PortInfo, PortStats, Queues};
+pub use port::{LinkState, Port, PortConfig, PortStats, Queues};
+pub use probe::PortInfo;
 pub use queue::{RxQueue, TxQueue};
 pub use ring::RingPort;
 

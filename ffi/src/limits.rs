@@ -142,12 +142,23 @@ const XDP_HEADROOM: u32 = 256;
 const TPACKET_OVERHEAD: u32 = 66;
 
 fn ring_slot(arguments: &str) -> FrameLimit {
+    match ring_arguments(arguments) {
+        Ok(framesz) => {
+            let max_frame = (framesz + 4).saturating_sub(TPACKET_OVERHEAD);
+            FrameLimit::RingSlot { max_frame, framesz }
+        }
+        Err(limit) => limit,
+    }
+}
+
+/// The framesz of a net_af_packet device, if its ring can be made.
+pub(crate) fn ring_arguments(arguments: &str) -> Result<u32, FrameLimit> {
     let framesz = number(arguments, "framesz", FRAMESZ);
     let blocksz = number(arguments, "blocksz", BLOCKSZ);
     if framesz == 0 || !blocksz.is_multiple_of(framesz) || !blocksz.is_multiple_of(4096) {
-        return FrameLimit::RingArguments { framesz, blocksz };
+        return Err(FrameLimit::RingArguments { framesz, blocksz });
     }
-    FrameLimit::RingSlot { max_frame: (framesz + 4).saturating_sub(TPACKET_OVERHEAD), framesz }
+    Ok(framesz)
 }
 
 fn device_frame(max_rx_pktlen: u32, max_mtu: u16) -> u32 {

@@ -4,17 +4,15 @@
 //! [`Port::start`], and back by [`Port::stop`] and [`Port::close`], which want every queue back first.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::ffi::CString;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dpdk_sys as sys;
 
 use crate::error::{Errno, Log, PortError};
 use crate::limits::{frame_of, has_own_mtu};
+use crate::probe::{self, PortInfo};
 use crate::{Device, Eal, Pool, RxQueue, TxQueue, frame_limit, interface, log};
 
 /// What a port is configured with.
@@ -63,27 +61,6 @@ pub struct Queues {
     pub tx: Vec<TxQueue>,
 }
 
-/// What the device says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PortInfo {
-    /// Driver, such as `net_ixgbe`, `net_af_packet`.
-    pub driver: String,
-    pub max_rx_queues: u16,
-    pub max_tx_queues: u16,
-    pub min_mtu: u16,
-    /// 65535 where the device does not say.
-    pub max_mtu: u16,
-    /// Longest frame with FCS, as reported; several drivers report nonsense ([`crate::frame_limit`] knows better).
-    pub max_rx_pktlen: u32,
-    /// Offloads that the device has.
-    pub vlan_strip: bool,
-    pub vlan_filter: bool,
-    pub vlan_insert: bool,
-    pub rss: bool,
-    /// NUMA node, if known.
-    pub socket: Option<u32>,
-}
-
 /// Link state as the driver reports it. For ports on a kernel interface ask [`crate::Carrier`] too: net_af_packet and
 /// net_af_xdp stay "up" whatever happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,43 +106,13 @@ pub struct Port {
 impl Port {
     /// Finds the device, or makes it: a virtual one, or a PCI device that EAL was not told of.
     pub fn open(eal: Eal, device: &Device) -> Result<Self, PortError> {
-        let text = device.to_string();
-        if let Some(interface) = device.interface()
-            && device.driver() != Some("net_tap")
-            && interface::index(interface).is_none()
-        {
-            return Err(PortError::NoInterface { device: text, interface: interface.into() });
-        }
-        if let Some(id) = find(device.name()) {
-            return Self::adopt(eal, id, device);
-        }
-        let not_found = |log| PortError::NotFound { device: text.clone(), log };
-        let devargs = CString::new(device.devargs()).map_err(|_| not_found(Log::default()))?;
-        let (code, log) = log::capture(|| {
-            // WHY: ports are added after EAL is up, so that the configuration and not EAL's arguments names them.
-            // SAFETY: EAL is up; the string is NUL-terminated and copied.
-            unsafe { sys::rte_dev_probe(devargs.as_ptr()) }
-        });
-        match Errno::check(code) {
-            Ok(_) => {}
-            Err(Errno(libc::ENODEV | libc::ENOENT | libc::EFAULT)) => return Err(not_found(log)),
-            Err(Errno(libc::EPERM | libc::EACCES)) => {
-                return Err(PortError::Permission { device: text, log });
-            }
-            Err(_) if log.0.contains("not permitted") || log.0.contains("ermission denied") => {
-                return Err(PortError::Permission { device: text, log });
-            }
-            Err(errno) => return Err(PortError::Probe { device: text, errno, log }),
-        }
-        match find(device.name()) {
-            Some(id) => Self::adopt(eal, id, device),
-            None => Err(not_found(log)),
-        }
+        let id = probe::find_or_make(device)?;
+        Self::adopt(eal, id, device)
     }
 
     /// Takes a port that exists.
     pub(crate) fn adopt(_eal: Eal, id: u16, device: &Device) -> Result<Self, PortError> {
-        if !in_use().insert(id) {
+        if !probe::in_use().insert(id) {
             return Err(PortError::InUse { device: device.to_string() });
         }
         Ok(Port {
@@ -174,7 +121,7 @@ impl Port {
             arguments: device.arguments().to_string(),
             pci: device.is_pci(),
             interface: device.interface().map(String::from),
-            info: info(id),
+            info: probe::info(id),
             rx_queues: 0,
             tx_queues: 0,
             filtering: false,
@@ -319,7 +266,7 @@ impl Port {
     /// Stops the port and gives the device back. The queues end with it.
     pub fn close(mut self, mut queues: Queues) -> Result<(), PortError> {
         self.stop(&mut queues)?;
-        let device = raw_info(self.id).device;
+        let device = probe::raw_info(self.id).device;
         // WHY: the driver frees rings and files.
         // SAFETY: stopped; queues and port are consumed, so nothing can name this port number again.
         self.step("close", || unsafe { sys::rte_eth_dev_close(self.id) })?;
@@ -450,7 +397,7 @@ impl Port {
         if self.filtering {
             rx |= sys::VR_RX_VLAN_FILTER;
         }
-        let raw = raw_info(self.id);
+        let raw = probe::raw_info(self.id);
         if config.rss && config.rx_queues > 1 && raw.flow_type_rss_offloads != 0 {
             conf.rxmode.mq_mode = sys::VR_ETH_RX_MQ_RSS;
             conf.rx_adv_conf.rss_conf.rss_hf = raw.flow_type_rss_offloads & sys::VR_RSS_IP_PORTS;
@@ -518,7 +465,10 @@ impl Port {
     }
 
     fn step(&self, step: &'static str, call: impl FnOnce() -> i32) -> Result<(), PortError> {
-        let (code, log) = log::capture(call);
+        let (code, mut log) = log::capture(call);
+        if code == -libc::ENOMEM {
+            log.0.push_str("\nthe pool may have too few buffers for the queues, or EAL too little memory (`-m`)");
+        }
         let device = || self.device.clone();
         Errno::check(code).map(|_| ()).map_err(|errno| PortError::Step {
             device: device(),
@@ -533,7 +483,7 @@ impl Drop for Port {
     fn drop(&mut self) {
         // As long as queues of it may be about, nobody else may open the device.
         if self.rx_queues == 0 {
-            in_use().remove(&self.id);
+            probe::in_use().remove(&self.id);
         }
     }
 }
@@ -544,58 +494,5 @@ impl fmt::Debug for Port {
             .field("id", &self.id)
             .field("device", &self.device)
             .finish_non_exhaustive()
-    }
-}
-
-/// Port numbers that a [`Port`] stands for: a second one could make a second set of queues.
-static IN_USE: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-
-fn in_use() -> MutexGuard<'static, BTreeSet<u16>> {
-    IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn find(name: &str) -> Option<u16> {
-    let name = CString::new(name).ok()?;
-    let mut id = 0;
-    // WHY: DPDK numbers the ports.
-    // SAFETY: the name is NUL-terminated; `id` is ours. Before EAL is up there are no ports, and the call says so.
-    let code = unsafe { sys::rte_eth_dev_get_port_by_name(name.as_ptr(), &mut id) };
-    (code == 0).then_some(id)
-}
-
-fn raw_info(id: u16) -> sys::rte_eth_dev_info {
-    // WHY: the driver fills a C structure.
-    // SAFETY: all-zero is a valid rte_eth_dev_info, which the call fills if the port exists.
-    unsafe {
-        let mut raw: sys::rte_eth_dev_info = mem::zeroed();
-        sys::rte_eth_dev_info_get(id, &mut raw);
-        raw
-    }
-}
-
-fn info(id: u16) -> PortInfo {
-    let raw = raw_info(id);
-    let driver = if raw.driver_name.is_null() {
-        String::new()
-    } else {
-        // WHY: the driver's name is a C string.
-        // SAFETY: not null, NUL-terminated and static in the driver.
-        unsafe { std::ffi::CStr::from_ptr(raw.driver_name) }.to_string_lossy().into_owned()
-    };
-    // WHY: the NUMA node is DPDK's to know.
-    // SAFETY: the port exists.
-    let socket = unsafe { sys::rte_eth_dev_socket_id(id) };
-    PortInfo {
-        driver,
-        max_rx_queues: raw.max_rx_queues,
-        max_tx_queues: raw.max_tx_queues,
-        min_mtu: raw.min_mtu,
-        max_mtu: raw.max_mtu,
-        max_rx_pktlen: raw.max_rx_pktlen,
-        vlan_strip: raw.rx_offload_capa & sys::VR_RX_VLAN_STRIP != 0,
-        vlan_filter: raw.rx_offload_capa & sys::VR_RX_VLAN_FILTER != 0,
-        vlan_insert: raw.tx_offload_capa & sys::VR_TX_VLAN_INSERT != 0,
-        rss: raw.flow_type_rss_offloads != 0,
-        socket: u32::try_from(socket).ok(),
     }
 }

@@ -59,6 +59,15 @@ pub fn own_namespace() -> bool {
     unsafe { libc::unshare(libc::CLONE_NEWNET) == 0 }
 }
 
+/// Goes on as user nobody, for good. False if this process could not.
+pub fn become_nobody() -> bool {
+    // WHY: the standard library changes users only for children.
+    // SAFETY: changes the credentials of this process and nothing else.
+    unsafe {
+        libc::setresgid(65534, 65534, 65534) == 0 && libc::setresuid(65534, 65534, 65534) == 0
+    }
+}
+
 /// Runs a command such as `ip link set v0 up` in the namespace of the calling thread.
 ///
 /// # Panics

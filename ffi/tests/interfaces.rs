@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use dpdk::testing::{eal, own_namespace, own_process, run};
-use dpdk::{Batch, Carrier, Device, Eal, LinkChange, Pool, Port, PortConfig, Queues, data_room};
+use dpdk::{
+    Batch, Carrier, Device, Eal, LinkChange, Pool, Port, PortConfig, Queues, data_room, frame_limit,
+};
 
 fn in_namespace(test: &str, body: impl FnOnce()) {
     own_process(test, || {
@@ -167,10 +169,12 @@ fn the_default_ring_cuts_exactly_where_the_limit_says() {
             let arrived = across((&mut qa, &pool_a), &mut qb, &frame(sent, tagged));
             arrived.map(|(bytes, _)| bytes.len())
         };
-        assert_eq!(length(1982, false), Some(1982));
-        assert_eq!(length(1983, false), Some(1982), "cut in silence");
-        assert_eq!(length(1986, true), Some(1986));
-        assert_eq!(length(1987, true), Some(1986), "cut in silence");
+        let tagged = frame_limit("net_af_packet", "iface=v1", 2048, 0, 0).max_frame() as usize;
+        let bare = tagged - 4;
+        assert_eq!(length(bare, false), Some(bare));
+        assert_eq!(length(bare + 1, false), Some(bare), "cut in silence");
+        assert_eq!(length(tagged, true), Some(tagged));
+        assert_eq!(length(tagged + 1, true), Some(tagged), "cut in silence");
     });
 }
 
@@ -216,6 +220,26 @@ fn last(carrier: &mut Carrier, name: &str, wanted: impl Fn(&LinkChange) -> bool)
         std::thread::sleep(Duration::from_millis(5));
     }
     None
+}
+
+#[test]
+fn what_a_driver_refuses_in_silence_is_named() {
+    in_namespace("what_a_driver_refuses_in_silence_is_named", || {
+        let eal = eal(64);
+        let open = |text: &str| match Port::open(eal, &Device::parse(text).unwrap()) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert!(open("vdev:net_af_packet0").contains("add iface="));
+        let text = open("vdev:net_af_packet0,iface=v0,framesz=9999");
+        assert!(text.contains("multiple of framesz"), "{text}");
+        let text = open("vdev:net_af_packet0,iface=v0,unknown=1");
+        assert!(text.contains("refuses") && text.contains("net_af_packet0"), "{text}");
+        if dpdk::testing::become_nobody() {
+            assert!(open("vdev:net_af_packet0,iface=v0").contains("CAP_NET_RAW"));
+            assert!(open("vdev:net_tap0,iface=t0").contains("CAP_NET_ADMIN"));
+        }
+    });
 }
 
 #[test]
