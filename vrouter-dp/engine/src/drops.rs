@@ -122,7 +122,7 @@ drops! {
         "`vrctl neighbor list`; add a [[static-route]] if the tunnel end is not on-link";
     NoHeadroom "no-headroom"
         "no room in front of the packet for the headers",
-        "a bug: report it with `vrctl port list`";
+        "the port leaves too little headroom in its buffers: report it with `vrctl port list`";
     Policy "policy"
         "refused by policy",
         "look at the policy of the interface";
@@ -136,6 +136,9 @@ drops! {
     PuntLimited "punt-limited"
         "over the rate limit of its punt class",
         "a storm of ARP or of packets to our own addresses: find the sender";
+    NoBuffer "no-buffer"
+        "no packet buffer was free for a packet of our own",
+        "`vrctl port list`: no_mbuf; raise `mbufs` under [dataplane]";
     HandoffFull "handoff-full"
         "the queue to another worker was full",
         "`vrctl worker list`: one worker is overloaded";

@@ -14,5 +14,6 @@ pub mod table;
 pub mod verdict;
 pub mod worker;
 
+pub use buffer::{Buf, HeapBuf};
 pub use verdict::{PuntMeta, Verdict};
 pub use worker::WorkerState;

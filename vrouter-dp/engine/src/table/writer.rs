@@ -1,10 +1,9 @@
 //! The one writer of the tables. Every method is one change of [`crate::seam::Op`], or what the service thread itself decides
 //! (port states, adjacencies). A refused change changes nothing.
 
-mod resync;
 mod underlay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -19,21 +18,11 @@ use crate::seam::{LabelTarget, Nexthop, NexthopId, PortId, Refusal, TunnelId, Vi
 use crate::table::PortRole;
 use underlay::{AdjacencyRow, SourceRow, TunnelRow};
 
-/// Which resynchronisation an object was last set in.
-type Mark = u32;
-
 #[derive(Debug, Default)]
 struct VrfRow {
-    routes: Shadow<RouteRow>,
+    routes: Shadow<NexthopId>,
     /// Interfaces and labels that name it.
     references: u32,
-    mark: Mark,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct RouteRow {
-    nexthop: NexthopId,
-    mark: Mark,
 }
 
 #[derive(Debug)]
@@ -41,9 +30,6 @@ struct VifRow {
     vif: Vif,
     /// Next hops and labels that name it.
     references: u32,
-    mark: Mark,
-    /// Marks of the addresses, in their order.
-    address_marks: Vec<Mark>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +37,6 @@ struct NexthopRow {
     nexthop: Nexthop,
     /// Routes that name it.
     references: u32,
-    mark: Mark,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LabelRow {
-    target: LabelTarget,
-    mark: Mark,
 }
 
 /// The one writer of [`Tables`].
@@ -65,14 +44,13 @@ struct LabelRow {
 pub struct TablesWriter {
     tables: Arc<Tables>,
     fib: FibWriter,
-    mark: Mark,
     ports: BTreeMap<PortId, Port>,
-    port_addresses: BTreeMap<(PortId, Ipv4Net), Mark>,
+    port_addresses: BTreeSet<(PortId, Ipv4Net)>,
     tunnel_address: Ipv4Addr,
     vrfs: HashMap<VrfId, VrfRow>,
     vifs: BTreeMap<VifId, VifRow>,
     nexthops: HashMap<NexthopId, NexthopRow>,
-    labels: BTreeMap<Label, LabelRow>,
+    labels: BTreeMap<Label, LabelTarget>,
     tunnels: HashMap<TunnelId, TunnelRow>,
     adjacencies: HashMap<super::AdjacencyId, AdjacencyRow>,
     sources: Shadow<SourceRow>,
@@ -84,9 +62,8 @@ impl TablesWriter {
         TablesWriter {
             tables,
             fib,
-            mark: 0,
             ports: BTreeMap::new(),
-            port_addresses: BTreeMap::new(),
+            port_addresses: BTreeSet::new(),
             tunnel_address: Ipv4Addr::UNSPECIFIED,
             vrfs: HashMap::new(),
             vifs: BTreeMap::new(),
@@ -153,7 +130,7 @@ impl TablesWriter {
         if !self.vrfs.contains_key(&vrf) {
             self.fib.create(vrf.into())?;
         }
-        self.vrfs.entry(vrf).or_default().mark = self.mark;
+        self.vrfs.entry(vrf).or_default();
         Ok(())
     }
 
@@ -181,13 +158,13 @@ impl TablesWriter {
             return Err(Refusal::Unknown);
         }
         let old = row.routes.exact(prefix).copied();
-        if old.is_none_or(|old| old.nexthop != nexthop) {
+        if old != Some(nexthop) {
             self.fib.insert(vrf.into(), prefix, nexthop, old.is_some())?;
         }
-        row.routes.insert(prefix, RouteRow { nexthop, mark: self.mark });
+        row.routes.insert(prefix, nexthop);
         self.nexthop_references(nexthop, 1);
         if let Some(old) = old {
-            self.nexthop_references(old.nexthop, -1);
+            self.nexthop_references(old, -1);
         }
         Ok(())
     }
@@ -196,9 +173,9 @@ impl TablesWriter {
     pub fn route_del(&mut self, vrf: VrfId, prefix: Ipv4Net) -> Result<(), Refusal> {
         let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
         let old = row.routes.remove(prefix).ok_or(Refusal::Unknown)?;
-        let covering = row.routes.covering(prefix).map(|(length, row)| (length, row.nexthop));
+        let covering = row.routes.covering(prefix).map(|(length, nexthop)| (length, *nexthop));
         self.fib.remove(vrf.into(), prefix, covering);
-        self.nexthop_references(old.nexthop, -1);
+        self.nexthop_references(old, -1);
         Ok(())
     }
 
@@ -225,7 +202,7 @@ impl TablesWriter {
         }
         let old = self.nexthops.get(&id).copied();
         let references = old.map_or(0, |old| old.references);
-        self.nexthops.insert(id, NexthopRow { nexthop, references, mark: self.mark });
+        self.nexthops.insert(id, NexthopRow { nexthop, references });
         self.tables.nexthops.set(id, Some(nexthop));
         self.target_references(nexthop, 1);
         if let Some(old) = old {
@@ -292,22 +269,22 @@ impl TablesWriter {
             .map_or_else(|| (true, Box::default()), |o| (o.vif.up, o.vif.addresses.clone()));
         let vif = Vif { port, vlan, vrf, mac, up, mtu, addresses, header };
         self.vrf_references(vrf, 1);
-        let (references, address_marks) = match old {
+        let references = match old {
             Some(old) => {
                 self.vrf_references(old.vif.vrf, -1);
                 if (old.vif.port, old.vif.vlan) != (port, vlan) {
                     self.tables.ports.set_vif(old.vif.port, old.vif.vlan, None);
                 }
-                (old.references, old.address_marks)
+                old.references
             }
             None => {
                 self.tables.all_counters().for_each(|counters| counters.start_vif(id));
-                (0, Vec::new())
+                0
             }
         };
         self.tables.vifs.set(id.index(), Some(vif.clone()));
         self.tables.ports.set_vif(port, vlan, Some(id));
-        self.vifs.insert(id, VifRow { vif, references, mark: self.mark, address_marks });
+        self.vifs.insert(id, VifRow { vif, references });
         Ok(())
     }
 
@@ -334,25 +311,21 @@ impl TablesWriter {
 
     /// Lets the instance use `address` as source.
     pub fn vif_address_set(&mut self, id: VifId, address: Ipv4Addr) -> Result<(), Refusal> {
-        let mark = self.mark;
-        let row = self.vifs.get_mut(&id).ok_or(Refusal::Unknown)?;
-        match row.vif.addresses.iter().position(|known| *known == address) {
-            Some(at) => row.address_marks[at] = mark,
-            None => {
-                row.address_marks.push(mark);
-                self.change_vif(id, |vif| {
-                    vif.addresses = vif.addresses.iter().copied().chain([address]).collect();
-                });
-            }
+        let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
+        if !row.vif.addresses.contains(&address) {
+            self.change_vif(id, |vif| {
+                vif.addresses = vif.addresses.iter().copied().chain([address]).collect();
+            });
         }
         Ok(())
     }
 
     /// Takes an address from the instance.
     pub fn vif_address_del(&mut self, id: VifId, address: Ipv4Addr) -> Result<(), Refusal> {
-        let row = self.vifs.get_mut(&id).ok_or(Refusal::Unknown)?;
-        let at = row.vif.addresses.iter().position(|known| *known == address);
-        row.address_marks.remove(at.ok_or(Refusal::Unknown)?);
+        let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
+        if !row.vif.addresses.contains(&address) {
+            return Err(Refusal::Unknown);
+        }
         self.change_vif(id, |vif| {
             vif.addresses =
                 vif.addresses.iter().copied().filter(|known| *known != address).collect();
@@ -400,11 +373,11 @@ impl TablesWriter {
         if !known {
             return Err(Refusal::Unknown);
         }
-        let old = self.labels.insert(label, LabelRow { target, mark: self.mark });
+        let old = self.labels.insert(label, target);
         self.tables.labels.set(label, Some(target));
         self.label_references(target, 1);
         if let Some(old) = old {
-            self.label_references(old.target, -1);
+            self.label_references(old, -1);
         }
         Ok(())
     }
@@ -413,7 +386,7 @@ impl TablesWriter {
     pub fn label_del(&mut self, label: Label) -> Result<(), Refusal> {
         let old = self.labels.remove(&label).ok_or(Refusal::Unknown)?;
         self.tables.labels.set(label, None);
-        self.label_references(old.target, -1);
+        self.label_references(old, -1);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use wire::Mac;
 use wire::eth::{self, Ethernet};
 
-use super::{Mark, TablesWriter};
+use super::TablesWriter;
 use crate::seam::{Encapsulation, NexthopId, PortId, Refusal, TunnelId};
 use crate::table::fib::Trie;
 use crate::table::{Adjacency, AdjacencyId, PortRole, Tunnel, tunnel};
@@ -18,7 +18,6 @@ pub(super) struct TunnelRow {
     pub via: Option<AdjacencyId>,
     /// Next hops that name it.
     pub references: u32,
-    pub mark: Mark,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +33,8 @@ pub(super) struct AdjacencyRow {
 pub(super) struct SourceRow {
     /// Tunnels that end there.
     tunnels: u32,
-    /// Set by configuration, in this resynchronisation.
-    pub configured: Option<Mark>,
+    /// Set by configuration.
+    configured: bool,
 }
 
 /// What stands in a leaf of the source trie: present.
@@ -60,7 +59,7 @@ impl TablesWriter {
     /// Adds an address of a fabric port.
     pub fn port_address_set(&mut self, port: PortId, address: Ipv4Net) -> Result<(), Refusal> {
         self.ports.get(&port).ok_or(Refusal::Unknown)?;
-        if self.port_addresses.insert((port, address), self.mark).is_none() {
+        if self.port_addresses.insert((port, address)) {
             self.publish_own();
         }
         Ok(())
@@ -68,13 +67,15 @@ impl TablesWriter {
 
     /// Removes an address of a port.
     pub fn port_address_del(&mut self, port: PortId, address: Ipv4Net) -> Result<(), Refusal> {
-        self.port_addresses.remove(&(port, address)).ok_or(Refusal::Unknown)?;
+        if !self.port_addresses.remove(&(port, address)) {
+            return Err(Refusal::Unknown);
+        }
         self.publish_own();
         Ok(())
     }
 
     fn publish_own(&mut self) {
-        let ports = self.port_addresses.keys().map(|(_, address)| address.addr());
+        let ports = self.port_addresses.iter().map(|(_, address)| address.addr());
         let tunnel = Some(self.tunnel_address).filter(|address| !address.is_unspecified());
         self.tables.own.set(0, Some(tunnel.into_iter().chain(ports).collect()));
     }
@@ -101,7 +102,8 @@ impl TablesWriter {
         Ok(())
     }
 
-    /// Removes a neighbour. `InUse` while a tunnel goes through it.
+    /// Removes a neighbour. `InUse` while a tunnel goes through it. Use the id again only after grace: a worker may still go by
+    /// the tunnel as it was.
     pub fn adjacency_del(&mut self, id: AdjacencyId) -> Result<(), Refusal> {
         let row = self.adjacencies.get(&id).ok_or(Refusal::Unknown)?;
         if row.references > 0 {
@@ -149,8 +151,7 @@ impl TablesWriter {
         if old.is_none_or(|old| old.remote != remote) {
             self.change_source(Ipv4Net::from(remote), |row| row.tunnels += 1)?;
         }
-        let mut row =
-            TunnelRow { remote, encapsulation, via: None, references: 0, mark: self.mark };
+        let mut row = TunnelRow { remote, encapsulation, via: None, references: 0 };
         if let Some(old) = old {
             row.references = old.references;
             if old.remote == remote {
@@ -211,17 +212,16 @@ impl TablesWriter {
 
     /// Accepts tunnel packets from a prefix.
     pub fn tunnel_source_set(&mut self, prefix: Ipv4Net) -> Result<(), Refusal> {
-        let mark = self.mark;
-        self.change_source(prefix, |row| row.configured = Some(mark))
+        self.change_source(prefix, |row| row.configured = true)
     }
 
     /// No longer accepts tunnel packets from a prefix, but still from tunnels that end in it.
     pub fn tunnel_source_del(&mut self, prefix: Ipv4Net) -> Result<(), Refusal> {
-        let known = self.sources.exact(prefix).is_some_and(|row| row.configured.is_some());
+        let known = self.sources.exact(prefix).is_some_and(|row| row.configured);
         if !known {
             return Err(Refusal::Unknown);
         }
-        self.change_source(prefix, |row| row.configured = None)
+        self.change_source(prefix, |row| row.configured = false)
     }
 
     fn change_source(
@@ -232,7 +232,7 @@ impl TablesWriter {
         let old = self.sources.exact(prefix).copied();
         let mut row = old.unwrap_or_default();
         change(&mut row);
-        if row.tunnels > 0 || row.configured.is_some() {
+        if row.tunnels > 0 || row.configured {
             if old.is_none() {
                 self.fib.create(Trie::SOURCES)?;
                 self.fib.insert(Trie::SOURCES, prefix, PRESENT, false)?;
