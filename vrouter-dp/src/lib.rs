@@ -1,1 +1,273 @@
-//! vrouter-dp
+//! The engine on DPDK: ports, workers and the service thread, behind one [`start`].
+//!
+//! The agent gets the two ends of the seam and nothing else: it configures and watches the data plane by ops and events alone.
+
+mod frame;
+mod plan;
+mod port;
+mod punt;
+mod ring;
+mod service;
+mod topology;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use dpdk::lcore::{self, LcoreHandle};
+use engine::WorkerState;
+use engine::seam::{EVENT_RING, EventReceiver, Link, OP_RING, OpSender, PortId, WorkerId};
+use engine::table::{self, Tables};
+use wire::Mac;
+
+pub use plan::{PlaneConfig, PortPlan, PortRole, StartError};
+
+use port::OpenPort;
+use punt::{ServiceRings, WorkerRings};
+use service::{Parts, Service, ServicePort, ServiceWorker};
+use worker::{HANDOFF, Handed, Sender, Transmit, Worker, WorkerShared};
+
+/// Ports that a node may have; workers keep a row for each.
+const MAX_PORTS: usize = 32;
+/// Workers that a node may have.
+const MAX_WORKERS: usize = 32;
+
+/// A running data plane. Forwarding goes on until [`Dataplane::stop`], whatever the agent does.
+pub struct Dataplane {
+    /// What the agent asks for.
+    pub ops: OpSender,
+    /// What the agent is told.
+    pub events: EventReceiver,
+    /// What the devices do not do as asked, in words for the operator.
+    pub notes: Vec<String>,
+    running: Running,
+}
+
+/// The threads, apart from the agent's ends of the rings.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    service: JoinHandle<Vec<ServicePort>>,
+    workers: Vec<LcoreHandle<Worker>>,
+    shared: Vec<Arc<WorkerShared>>,
+}
+
+/// Starts EAL, ports, workers and the service thread. On an error nothing runs.
+pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
+    let cpus = if config.workers.is_empty() {
+        allowed_cpus().last().copied().into_iter().collect()
+    } else {
+        config.workers.clone()
+    };
+    check(config, &cpus)?;
+    // Before anything runs: carriers of this network namespace.
+    let carrier = dpdk::Carrier::open().map_err(|error| StartError::Limit(error.to_string()))?;
+    let opened = port::open(config, cpus.len())?;
+    let (_, mut writer) = Tables::new(cpus.len());
+    let notes = notes(&opened.ports);
+    let mut wiring = Wiring::new(cpus.len());
+    let mut ports = Vec::new();
+    for (index, open) in opened.ports.into_iter().enumerate() {
+        let mac = Mac(open.port.mac());
+        let role = match open.plan.role {
+            PortRole::Fabric => table::PortRole::Fabric,
+            PortRole::Gateway => table::PortRole::Gateway,
+        };
+        writer
+            .port_set(PortId(index as u8), table::Port { role, mac, mtu: open.plan.mtu })
+            .map_err(|refusal| StartError::Port {
+                name: open.plan.name.clone(),
+                reason: refusal.to_string(),
+            })?;
+        wiring.add(PortId(index as u8), open.queues, &open.owners);
+        ports.push(ServicePort {
+            plan: open.plan,
+            port: open.port,
+            mac,
+            kernel_link: None,
+            link: Link::Down,
+        });
+    }
+
+    let (op_sender, op_receiver) = rtrb::RingBuffer::new(OP_RING);
+    let (event_sender, event_receiver) = rtrb::RingBuffer::new(EVENT_RING);
+    let mut running = Vec::new();
+    let mut shared = Vec::new();
+    let mut service_workers = Vec::new();
+    let cycles_per_second = dpdk::eal::hz(opened.eal);
+    for (index, (wired, cpu)) in wiring.workers.into_iter().zip(&cpus).enumerate() {
+        let failed = |reason: String| StartError::Worker { cpu: *cpu, reason };
+        let state = WorkerState::new(writer.tables(), WorkerId(index as u8))
+            .ok_or_else(|| failed("the tables have no reader left".into()))?;
+        let published = Arc::new(WorkerShared::new(*cpu));
+        let worker = Worker {
+            state,
+            shared: Arc::clone(&published),
+            pool: opened.pool,
+            receive: wired.receive,
+            send: wired.send,
+            hand_out: wired.hand_out,
+            hand_in: wired.hand_in,
+            rings: wired.rings,
+            idle_sleep: Duration::from_micros(config.idle_sleep_microseconds.into()),
+        };
+        let name = format!("worker{index}");
+        let handle = lcore::spawn(opened.eal, usize::from(*cpu), &name, move |_| {
+            worker.run(cycles_per_second)
+        });
+        match handle {
+            Ok(handle) => running.push(handle),
+            Err(error) => {
+                stop_workers(&shared, running);
+                return Err(failed(error.to_string()));
+            }
+        }
+        service_workers.push(ServiceWorker {
+            rings: wired.service,
+            shared: Arc::clone(&published),
+            last_busy: (0, dpdk::cycles()),
+        });
+        shared.push(published);
+    }
+
+    let parts = Parts {
+        writer,
+        ops: op_receiver,
+        events: event_sender,
+        ports,
+        carrier,
+        workers: service_workers,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&stop);
+    let service = thread::Builder::new()
+        .name("service".into())
+        .spawn(move || Service::new(parts).run(&told))
+        .map_err(|error| StartError::Limit(format!("service thread: {error}")))?;
+    Ok(Dataplane {
+        ops: op_sender,
+        events: event_receiver,
+        notes,
+        running: Running { stop, service, workers: running, shared },
+    })
+}
+
+impl Dataplane {
+    /// The agent's ends of the seam, and the handle that stops the threads.
+    pub fn split(self) -> (OpSender, EventReceiver, Running) {
+        (self.ops, self.events, self.running)
+    }
+}
+
+impl Running {
+    /// Stops the workers, then the service thread, then the ports.
+    pub fn stop(self) {
+        let workers = stop_workers(&self.shared, self.workers);
+        self.stop.store(true, Ordering::Release);
+        drop(workers);
+        drop(self.service.join());
+    }
+}
+
+fn stop_workers(shared: &[Arc<WorkerShared>], workers: Vec<LcoreHandle<Worker>>) -> Vec<Worker> {
+    for worker in shared {
+        worker.stop.store(true, Ordering::Relaxed);
+    }
+    workers.into_iter().filter_map(|handle| handle.join().ok()).collect()
+}
+
+fn check(config: &PlaneConfig, cpus: &[u16]) -> Result<(), StartError> {
+    if config.ports.is_empty() || config.ports.len() > MAX_PORTS {
+        return Err(StartError::Limit(format!(
+            "{} ports: a node has 1 to {MAX_PORTS}",
+            config.ports.len()
+        )));
+    }
+    if cpus.is_empty() || cpus.len() > MAX_WORKERS {
+        return Err(StartError::Limit(format!(
+            "{} workers: a node has 1 to {MAX_WORKERS}",
+            cpus.len()
+        )));
+    }
+    let allowed = allowed_cpus();
+    match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        Some(cpu) => Err(StartError::Worker {
+            cpu: *cpu,
+            reason: format!(
+                "this process may not run there: set `workers` under [dataplane] to some of {allowed:?}"
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// CPUs that this process may use, ascending.
+fn allowed_cpus() -> Vec<u16> {
+    lcore::allowed().into_iter().filter_map(|cpu| u16::try_from(cpu).ok()).collect()
+}
+
+fn notes(ports: &[OpenPort]) -> Vec<String> {
+    ports
+        .iter()
+        .flat_map(|open| {
+            open.port.notes().iter().map(|note| format!("port {}: {note}", open.plan.name))
+        })
+        .collect()
+}
+
+/// Queues and rings on their way to their owners.
+struct Wiring {
+    workers: Vec<Wired>,
+}
+
+struct Wired {
+    receive: Vec<(PortId, dpdk::RxQueue)>,
+    send: Vec<Sender>,
+    hand_out: Vec<rtrb::Producer<Handed>>,
+    hand_in: Vec<rtrb::Consumer<Handed>>,
+    rings: WorkerRings,
+    service: ServiceRings,
+}
+
+impl Wiring {
+    /// A ring from every worker to every other (one to itself stays unused and keeps the indexes plain).
+    fn new(workers: usize) -> Wiring {
+        let mut wired: Vec<Wired> = (0..workers)
+            .map(|_| {
+                let (rings, service) = punt::rings();
+                Wired {
+                    receive: vec![],
+                    send: vec![],
+                    hand_out: vec![],
+                    hand_in: vec![],
+                    rings,
+                    service,
+                }
+            })
+            .collect();
+        for from in 0..workers {
+            for to in 0..workers {
+                let (producer, consumer) =
+                    rtrb::RingBuffer::new(if from == to { 1 } else { HANDOFF });
+                wired[from].hand_out.push(producer);
+                wired[to].hand_in.push(consumer);
+            }
+        }
+        Wiring { workers: wired }
+    }
+
+    fn add(&mut self, port: PortId, queues: dpdk::Queues, owners: &topology::Queues) {
+        for (queue, owner) in queues.rx.into_iter().zip(&owners.rx) {
+            self.workers[*owner].receive.push((port, queue));
+        }
+        for (worker, sender) in owners.sender.iter().enumerate() {
+            self.workers[worker].send.push(Sender::Through(*sender));
+        }
+        for (queue, owner) in queues.tx.into_iter().zip(&owners.tx) {
+            if let Some(slot) = self.workers[*owner].send.last_mut() {
+                *slot = Sender::Own(Transmit::new(queue));
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the data plane is started with, and why it may refuse.
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortRole {
+    /// Towards other PEs: untagged IP, tunnels.
+    Fabric,
+    /// Towards switches: VLAN-tagged frames of remote instances.
+    Gateway,
+}
+
+/// A port of the configuration.
+#[derive(Clone, Debug)]
+pub struct PortPlan {
+    /// Name in the configuration.
+    pub name: String,
+    /// What it is for.
+    pub role: PortRole,
+    /// `0000:3b:00.0` (PCI), `vdev:net_af_packet0,iface=eth1`, or `env:NAME` (a variable that holds a PCI address).
+    pub device: String,
+    /// Largest IP packet, bytes.
+    pub mtu: u16,
+    /// Ask the device to move the VLAN tag of received frames into metadata.
+    pub vlan_strip: bool,
+}
+
+/// Everything that is fixed while the process lives.
+#[derive(Clone, Debug)]
+pub struct PlaneConfig {
+    /// CPUs, one worker each; empty: one worker on the last CPU that the process may use.
+    pub workers: Vec<u16>,
+    /// Arguments for EAL in place of the chosen ones.
+    pub eal: Vec<String>,
+    /// Microseconds that a worker without packets sleeps; 0 polls for ever.
+    pub idle_sleep_microseconds: u32,
+    /// Packet buffers in all; `None`: planned from ports and workers.
+    pub mbufs: Option<u32>,
+    /// The ports, in the order of their [`engine::seam::PortId`]s.
+    pub ports: Vec<PortPlan>,
+}
+
+/// Why the data plane did not start. Nothing of it runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// EAL: memory, privileges, arguments.
+    #[error("{0}")]
+    Eal(String),
+    /// A port could not be opened or cannot carry what it has to.
+    #[error("port {name}: {reason}")]
+    Port {
+        /// Name in the configuration.
+        name: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
+    /// A worker could not be started.
+    #[error("worker on CPU {cpu}: {reason}")]
+    Worker {
+        /// The CPU.
+        cpu: u16,
+        /// What the system said.
+        reason: String,
+    },
+    /// The configuration asks for more than the data plane has.
+    #[error("{0}")]
+    Limit(String),
+}

@@ -1,0 +1,135 @@
+//! Opening ports: EAL, one pool for all of them, queues. A port that would cut or lose frames of its MTU refuses to start.
+
+use dpdk::{Device, Eal, EalPlan, Pool, Port, PortConfig, Queues};
+
+use crate::plan::{PlaneConfig, PortPlan, PortRole, StartError};
+use crate::topology::{self, Offer};
+
+/// Descriptors per queue.
+const DESCRIPTORS: u16 = 1024;
+/// Buffers that each worker may hold in its cache and in flight.
+const PER_WORKER: u32 = 1024;
+/// Buffers that a thread keeps for itself.
+const CACHE: u32 = 256;
+
+/// A port that is configured but not yet polled.
+pub struct OpenPort {
+    /// As the configuration has it.
+    pub plan: PortPlan,
+    /// The device.
+    pub port: Port,
+    /// Its queues, for the workers.
+    pub queues: Queues,
+    /// Who owns which.
+    pub owners: topology::Queues,
+}
+
+/// Everything that DPDK gives.
+pub struct Opened {
+    /// Proof that EAL is up.
+    pub eal: Eal,
+    /// Buffers of all ports.
+    pub pool: Pool,
+    /// Ports in the order of the configuration.
+    pub ports: Vec<OpenPort>,
+}
+
+/// Starts EAL and opens all ports for `workers` workers, or says what is wrong and leaves nothing running.
+pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> {
+    let mut devices = Vec::new();
+    for plan in &config.ports {
+        devices.push(Device::parse(&plan.device).map_err(|error| port_error(plan, error))?);
+    }
+    let room = devices
+        .iter()
+        .zip(&config.ports)
+        .map(|(device, plan)| dpdk::data_room(device, plan.mtu))
+        .max()
+        .unwrap_or(2048);
+    let buffers = config.mbufs.unwrap_or_else(|| planned_buffers(config.ports.len(), workers));
+    let eal = start_eal(config, &devices, buffers, room)?;
+
+    let mut found = Vec::new();
+    for (plan, device) in config.ports.iter().zip(&devices) {
+        found.push(Port::open(eal, device).map_err(|error| port_error(plan, error))?);
+    }
+    let pool = Pool::new(eal, "frames", buffers, CACHE, room, None)
+        .map_err(|error| StartError::Eal(error.to_string()))?;
+    let offers: Vec<Offer> = found
+        .iter()
+        .map(|port| Offer { rx: port.info().max_rx_queues, tx: port.info().max_tx_queues })
+        .collect();
+    let mut ports = Vec::new();
+    for ((plan, mut port), owners) in
+        config.ports.iter().zip(found).zip(topology::plan(workers, &offers))
+    {
+        let mut queues = port
+            .configure(&port_config(plan, &owners), &pool)
+            .map_err(|error| port_error(plan, error))?;
+        port.start(&mut queues).map_err(|error| port_error(plan, error))?;
+        ports.push(OpenPort { plan: plan.clone(), port, queues, owners });
+    }
+    Ok(Opened { eal, pool, ports })
+}
+
+fn port_config(plan: &PortPlan, owners: &topology::Queues) -> PortConfig {
+    PortConfig {
+        rx_queues: owners.rx.len() as u16,
+        tx_queues: owners.tx.len() as u16,
+        rx_desc: DESCRIPTORS,
+        tx_desc: DESCRIPTORS,
+        mtu: plan.mtu,
+        vlan_strip: plan.vlan_strip,
+        // A VF drops every VLAN that was not asked for.
+        vlan_filter: plan.role == PortRole::Gateway,
+        rss: owners.rx.len() > 1,
+        // Instances send to the shared gateway MAC, which is not the port's.
+        promiscuous: plan.role == PortRole::Gateway,
+    }
+}
+
+fn planned_buffers(ports: usize, workers: usize) -> u32 {
+    let queues = (ports * workers) as u32;
+    let wanted = queues * 2 * u32::from(DESCRIPTORS) + workers as u32 * PER_WORKER;
+    wanted.next_power_of_two() - 1
+}
+
+fn start_eal(
+    config: &PlaneConfig,
+    devices: &[Device],
+    buffers: u32,
+    room: u16,
+) -> Result<Eal, StartError> {
+    // Buffer, headroom and mbuf header, and a fifth for queues and the rings of devices.
+    let bytes = u64::from(buffers) * (u64::from(room) + u64::from(dpdk::HEADROOM) + 192);
+    let plan = EalPlan {
+        memory_mb: (bytes * 6 / 5 / (1 << 20)) as u32 + 48,
+        pci: devices
+            .iter()
+            .filter(|device| device.is_pci())
+            .map(|device| device.devargs())
+            .collect(),
+        hugepages_mb: dpdk::eal::free_hugepages_mb(),
+    };
+    Eal::init(&Eal::arguments(&plan, &config.eal))
+        .map_err(|error| StartError::Eal(error.to_string()))
+}
+
+fn port_error(plan: &PortPlan, error: impl std::fmt::Display) -> StartError {
+    StartError::Port { name: plan.name.clone(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_suffice_for_every_queue_and_worker() {
+        assert_eq!(planned_buffers(2, 1), 8191);
+        for (ports, workers) in [(1, 1), (4, 8), (8, 2)] {
+            assert!(
+                planned_buffers(ports, workers) as usize >= ports * workers * 2048 + workers * 512
+            );
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Neighbours: who answers at an address, kept fresh by ARP. A machine without I/O: time comes in, probes and changes come out.
+//!
+//! Underlay neighbours (next hops of tunnels) are resolved: without an answer their tunnels do not forward. Instances have a
+//! configured MAC: probing them tells whether they are there, and does not change where their packets go.
+//! The states are those of RFC 4861 7.3.2 as far as IPv4 has use for them.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use engine::seam::{NeighborState, PortId, VifId};
+use wire::Mac;
+
+/// An answer is trusted this long before it is asked for again.
+pub const REACHABLE: Duration = Duration::from_secs(30);
+/// Time between two questions.
+pub const RETRANSMIT: Duration = Duration::from_secs(1);
+/// Questions without an answer before a neighbour counts as failed.
+pub const ATTEMPTS: u8 = 3;
+/// Time between two questions to an instance that has failed.
+pub const SLOW: Duration = Duration::from_secs(5);
+
+/// Whom we ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// A host on the link of a fabric port.
+    Underlay(PortId, Ipv4Addr),
+    /// An address of an instance.
+    Instance(VifId, Ipv4Addr),
+}
+
+/// What is known about a neighbour.
+#[derive(Clone, Copy, Debug)]
+pub struct Neighbor {
+    /// Its MAC, once answered (underlay), or as configured (instance).
+    pub mac: Option<Mac>,
+    /// How far it can be trusted.
+    pub state: NeighborState,
+    /// When it last answered.
+    pub confirmed: Option<Instant>,
+    attempts: u8,
+    /// Invalidates timers that were set before this one.
+    timer: u32,
+}
+
+/// What the owner has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send an ARP request, to this MAC if there is one, else to all.
+    Probe(Key, Option<Mac>),
+    /// The MAC of an underlay neighbour appeared, changed or went.
+    Resolved(Key, Option<Mac>),
+}
+
+/// All neighbours of the node.
+#[derive(Default)]
+pub struct Neighbors {
+    entries: HashMap<Key, Neighbor>,
+    timers: BinaryHeap<Reverse<(Instant, Key, u32)>>,
+}
+
+impl Neighbors {
+    /// Starts to keep `key` resolved. `mac` is the configured one of an instance. Tracking what is tracked takes the new MAC.
+    pub fn track(&mut self, key: Key, mac: Option<Mac>, now: Instant) {
+        if let Some(known) = self.entries.get_mut(&key) {
+            if matches!(key, Key::Instance(..)) && known.mac != mac {
+                known.mac = mac;
+                known.state = NeighborState::Incomplete;
+            }
+            return;
+        }
+        let entry = Neighbor {
+            mac,
+            state: NeighborState::Incomplete,
+            confirmed: None,
+            attempts: 0,
+            timer: 0,
+        };
+        self.entries.insert(key, entry);
+        self.arm(key, now);
+    }
+
+    /// Forgets `key`.
+    pub fn untrack(&mut self, key: Key) {
+        self.entries.remove(&key);
+    }
+
+    /// What is known about `key`.
+    pub fn find(&self, key: Key) -> Option<&Neighbor> {
+        self.entries.get(&key)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Neighbor)> {
+        self.entries.iter()
+    }
+
+    /// `key` said that its MAC is `mac` (a reply, or its own request).
+    pub fn heard(&mut self, key: Key, mac: Mac, now: Instant, out: &mut Vec<Action>) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if matches!(key, Key::Instance(..)) && entry.mac != Some(mac) {
+            return;
+        }
+        let changed = entry.mac != Some(mac) || entry.state == NeighborState::Failed;
+        entry.mac = Some(mac);
+        entry.state = NeighborState::Reachable;
+        entry.confirmed = Some(now);
+        entry.attempts = 0;
+        if changed && matches!(key, Key::Underlay(..)) {
+            out.push(Action::Resolved(key, Some(mac)));
+        }
+        self.arm(key, now + REACHABLE);
+    }
+
+    /// The link of a port went down: nobody is known there any more.
+    pub fn link_down(&mut self, port: PortId, out: &mut Vec<Action>) {
+        for (key, entry) in &mut self.entries {
+            if let Key::Underlay(on, _) = key
+                && *on == port
+            {
+                if entry.mac.take().is_some() {
+                    out.push(Action::Resolved(*key, None));
+                }
+                entry.state = NeighborState::Incomplete;
+                entry.attempts = 0;
+            }
+        }
+    }
+
+    /// The link of a port came up: ask again at once.
+    pub fn link_up(&mut self, port: PortId, now: Instant) {
+        let keys: Vec<Key> = self
+            .entries
+            .keys()
+            .filter(|key| matches!(key, Key::Underlay(on, _) if *on == port))
+            .copied()
+            .collect();
+        for key in keys {
+            self.arm(key, now);
+        }
+    }
+
+    /// Runs what is due, at most `budget` timers, so that thousands of instances are asked at a steady pace.
+    pub fn tick(&mut self, now: Instant, budget: usize, out: &mut Vec<Action>) {
+        for _ in 0..budget {
+            match self.timers.peek() {
+                Some(Reverse((due, _, _))) if *due <= now => {}
+                _ => return,
+            }
+            let Some(Reverse((_, key, timer))) = self.timers.pop() else { return };
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            if entry.timer != timer {
+                continue;
+            }
+            let wait = entry.due(key, out);
+            self.arm(key, now + wait);
+        }
+    }
+
+    fn arm(&mut self, key: Key, at: Instant) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.timer = entry.timer.wrapping_add(1);
+            self.timers.push(Reverse((at, key, entry.timer)));
+        }
+    }
+}
+
+impl Neighbor {
+    /// The timer of this neighbour ran out: asks, or gives up. Returns the wait until the next time.
+    fn due(&mut self, key: Key, out: &mut Vec<Action>) -> Duration {
+        if self.state == NeighborState::Reachable {
+            self.state = NeighborState::Stale;
+            self.attempts = 0;
+        }
+        if self.attempts >= ATTEMPTS && self.state != NeighborState::Failed {
+            self.state = NeighborState::Failed;
+            if matches!(key, Key::Underlay(..)) && self.mac.take().is_some() {
+                out.push(Action::Resolved(key, None));
+            }
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        out.push(Action::Probe(key, self.mac));
+        match (self.state, key) {
+            (NeighborState::Failed, Key::Instance(..)) => SLOW,
+            _ => RETRANSMIT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+    fn run(n: &mut Neighbors, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        n.tick(now, usize::MAX, &mut out);
+        out
+    }
+
+    #[test]
+    fn an_underlay_neighbour_lives_and_dies() {
+        let (mut n, t0) = (Neighbors::default(), Instant::now());
+        let key = Key::Underlay(PortId(0), Ipv4Addr::new(192, 0, 2, 9));
+        n.track(key, None, t0);
+        assert_eq!(run(&mut n, t0), [Action::Probe(key, None)]);
+        assert_eq!(run(&mut n, t0), []);
+        let t1 = t0 + RETRANSMIT;
+        assert_eq!(run(&mut n, t1), [Action::Probe(key, None)]);
+        let mut out = Vec::new();
+        n.heard(key, MAC, t1, &mut out);
+        assert_eq!(out, [Action::Resolved(key, Some(MAC))]);
+        // Fresh until the reachable time is over, then asked at its own MAC.
+        assert_eq!(run(&mut n, t1 + REACHABLE - Duration::from_millis(1)), []);
+        let mut now = t1 + REACHABLE;
+        for _ in 0..ATTEMPTS {
+            assert_eq!(run(&mut n, now), [Action::Probe(key, Some(MAC))]);
+            assert_eq!(n.find(key).unwrap().state, NeighborState::Stale);
+            now += RETRANSMIT;
+        }
+        assert_eq!(run(&mut n, now), [Action::Resolved(key, None), Action::Probe(key, None)]);
+        assert_eq!(n.find(key).unwrap().state, NeighborState::Failed);
+        // It comes back.
+        out.clear();
+        n.heard(key, MAC, now, &mut out);
+        assert_eq!(out, [Action::Resolved(key, Some(MAC))]);
+        // Loss of the link forgets it at once, its return asks at once.
+        out.clear();
+        n.link_down(PortId(0), &mut out);
+        assert_eq!(out, [Action::Resolved(key, None)]);
+        n.link_up(PortId(0), now);
+        assert_eq!(run(&mut n, now), [Action::Probe(key, None)]);
+        n.untrack(key);
+        assert_eq!(run(&mut n, now + REACHABLE), []);
+    }
+
+    #[test]
+    fn an_instance_is_believed_only_with_its_own_mac() {
+        let (mut n, t0) = (Neighbors::default(), Instant::now());
+        let key = Key::Instance(VifId(3), Ipv4Addr::new(10, 1, 0, 7));
+        n.track(key, Some(MAC), t0);
+        assert_eq!(run(&mut n, t0), [Action::Probe(key, Some(MAC))]);
+        let mut out = Vec::new();
+        n.heard(key, Mac([2, 0, 0, 0, 0, 1]), t0, &mut out);
+        assert_eq!(n.find(key).unwrap().state, NeighborState::Incomplete);
+        n.heard(key, MAC, t0, &mut out);
+        assert_eq!(n.find(key).unwrap().state, NeighborState::Reachable);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_budget_paces_the_questions() {
+        let (mut n, t0) = (Neighbors::default(), Instant::now());
+        for i in 0..100u8 {
+            n.track(Key::Instance(VifId(i.into()), Ipv4Addr::new(10, 0, 0, i)), Some(MAC), t0);
+        }
+        let mut out = Vec::new();
+        n.tick(t0, 16, &mut out);
+        assert_eq!(out.len(), 16);
+    }
+}
