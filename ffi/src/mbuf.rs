@@ -52,7 +52,7 @@ impl Mbuf {
     /// The packet's bytes, to rewrite in place.
     #[inline]
     pub fn data_mut(&mut self) -> &mut [u8] {
-        // WHY, SAFETY: as in `data`, and `&mut self` makes the slice the only one.
+        // WHY: as in `data`.
         // SAFETY: as in `data`; the exclusive borrow of self makes the slice unaliased.
         unsafe { slice::from_raw_parts_mut(self.start(), self.len()) }
     }
@@ -263,7 +263,7 @@ impl Mbuf {
     /// Writes the field at `OFFSET`, whose type is `T`.
     #[inline(always)]
     fn write<T: Copy, const OFFSET: usize>(&mut self, value: T) {
-        // WHY, SAFETY: as in `read`; `&mut self` excludes other readers.
+        // WHY: as in `read`.
         // SAFETY: as in `read`; `&mut self` excludes other readers.
         unsafe { self.0.as_ptr().cast::<u8>().add(OFFSET).cast::<T>().write(value) }
     }

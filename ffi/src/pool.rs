@@ -108,7 +108,7 @@ impl Pool {
 
     /// Buffers that somebody holds.
     pub fn in_use(&self) -> u32 {
-        // WHY, SAFETY: as in `available`.
+        // WHY: as in `available`.
         // SAFETY: as in `available`.
         unsafe { dpdk_sys::rte_mempool_in_use_count(self.raw.as_ptr()) }
     }
