@@ -1,3 +1,459 @@
-//! speaker
+//! The whole speaker without sockets or clocks: bytes, connections and time in; bytes, connections
+//! and news of routes out.
+//!
+//! Whoever drives it feeds inputs (each with the time), then takes [`Action`]s and [`Update`]s
+//! until there are none, and calls [`Speaker::tick`] when [`Speaker::next_timeout`] has passed.
+//! UPDATEs are formed only while [`Action`]s are taken and the connection has room, so many
+//! changes at once share messages, and a peer that reads slowly costs no memory.
+
 mod model;
+mod session;
+mod views;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+
 pub use model::*;
+
+use crate::fsm::{Direction, Event, Fsm};
+use crate::rib::out::{Cursor, Log, OwnPath};
+use crate::rib::{Interner, PathAttributes, PeerIndex, Rib};
+use crate::types::{Asn, ExtCommunity, Family, RouteDistinguisher, VpnRoute};
+use crate::wire::attribute::usable;
+use crate::wire::notification::{self, Notification};
+use crate::wire::{DecodeContext, Local, Negotiated};
+
+/// Octets handed to a connection and not yet taken by it, above which no UPDATEs are formed.
+pub const SEND_WINDOW: usize = 128 * 1024;
+/// A connection that takes nothing for this long is closed (RFC 9687 gives the same least time).
+pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
+/// Communities of a route of our own that always fit an UPDATE.
+const MOST_COMMUNITIES: usize = 400;
+
+/// Names a connection. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+/// What the driver has to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a TCP connection; answer with [`Speaker::connected`] or [`Speaker::closed`].
+    Dial {
+        /// Its name from now on.
+        connection: ConnectionId,
+        /// The peer.
+        remote: SocketAddr,
+        /// Address to bind to.
+        local: Option<IpAddr>,
+        /// TTL to set; `None` leaves the system's.
+        ttl: Option<u8>,
+    },
+    /// Send these octets behind all earlier ones; report with [`Speaker::sent`].
+    Send {
+        /// Where.
+        connection: ConnectionId,
+        /// Whole messages.
+        bytes: Vec<u8>,
+    },
+    /// Close once everything is sent, or stop dialling. The name is void from now on.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// An incoming connection that is welcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its name from now on.
+    pub connection: ConnectionId,
+    /// TTL to set; `None` leaves the system's.
+    pub ttl: Option<u8>,
+}
+
+/// The speaker. See the module for how to drive it.
+#[derive(Debug)]
+pub struct Speaker {
+    config: SpeakerConfig,
+    peers: Vec<Option<Peer>>,
+    by_address: HashMap<IpAddr, PeerIndex>,
+    connections: HashMap<ConnectionId, (PeerIndex, Direction)>,
+    last_connection: u64,
+    interner: Interner,
+    rib: Rib,
+    own: [Log; Family::ALL.len()],
+    actions: VecDeque<Action>,
+    /// Some peer may have UPDATEs to be formed.
+    unsent: bool,
+}
+
+#[derive(Debug)]
+struct Peer {
+    config: PeerConfig,
+    fsm: Fsm,
+    links: [Option<Link>; 2],
+    /// Valid while the session is Established.
+    session: Option<Session>,
+}
+
+/// A connection as this side sees it.
+#[derive(Debug)]
+struct Link {
+    id: ConnectionId,
+    /// Own address, once known.
+    local: Option<IpAddr>,
+    /// Octets of an incomplete message.
+    received: Vec<u8>,
+    /// Octets handed out and not reported as sent.
+    in_flight: usize,
+    /// When it last took something, while there is something to take.
+    stalled_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    way: Direction,
+    agreed: Negotiated,
+    decode: DecodeContext,
+    cursors: [Cursor; Family::ALL.len()],
+}
+
+impl Speaker {
+    /// A speaker without peers or routes.
+    pub fn new(config: SpeakerConfig) -> Speaker {
+        let rib = Rib::new(config.asn, config.router_id);
+        Speaker {
+            config,
+            peers: Vec::new(),
+            by_address: HashMap::new(),
+            connections: HashMap::new(),
+            last_connection: 0,
+            interner: Interner::default(),
+            rib,
+            own: std::array::from_fn(|_| Log::default()),
+            actions: VecDeque::new(),
+            unsent: false,
+        }
+    }
+
+    /// The whole set of wanted peers; unchanged ones are not touched. Of several with one address
+    /// the last counts.
+    pub fn set_peers(&mut self, wanted: Vec<PeerConfig>, now: Instant) {
+        let mut new: HashMap<IpAddr, PeerConfig> =
+            wanted.into_iter().map(|config| (config.address, config)).collect();
+        for index in 0..self.peers.len() {
+            let Some(Some(peer)) = self.peers.get(index) else { continue };
+            let why = match new.get(&peer.config.address) {
+                Some(same) if *same == peer.config => {
+                    let address = peer.config.address;
+                    new.remove(&address);
+                    continue;
+                }
+                Some(_) => notification::OTHER_CONFIGURATION_CHANGE,
+                None => notification::PEER_DECONFIGURED,
+            };
+            self.remove_peer(index as PeerIndex, Notification::new(notification::CEASE, why), now);
+        }
+        let mut new: Vec<PeerConfig> = new.into_values().collect();
+        new.sort_unstable_by_key(|config| config.address);
+        for config in new {
+            self.add_peer(config, now);
+        }
+    }
+
+    /// Closes every session with Cease and forgets all peers.
+    pub fn shutdown(&mut self, now: Instant) {
+        for index in 0..self.peers.len() {
+            let why = Notification::new(notification::CEASE, notification::ADMIN_SHUTDOWN);
+            self.remove_peer(index as PeerIndex, why, now);
+        }
+    }
+
+    /// Advertises a route of our own, in place of one with the same key.
+    ///
+    /// # Errors
+    /// See [`OriginateError`]; nothing changes then.
+    pub fn originate(&mut self, route: OriginatedRoute) -> Result<(), OriginateError> {
+        let (key, path) = self.own_path(route)?;
+        if let Some(log) = self.own.get_mut(key.0.index()) {
+            log.set(key.1, path);
+        }
+        self.unsent = true;
+        Ok(())
+    }
+
+    /// Takes a route of our own back.
+    pub fn withdraw(
+        &mut self,
+        family: Family,
+        rd: Option<RouteDistinguisher>,
+        prefix: ipnet::Ipv4Net,
+    ) {
+        let route = VpnRoute { rd, prefix: prefix.trunc() };
+        if self.own[family.index()].remove(route) {
+            self.unsent = true;
+            self.forget();
+        }
+    }
+
+    /// Asks a peer for all its routes of a family (RFC 2918). False when its session is down or
+    /// has no such family or no route refresh.
+    pub fn refresh(&mut self, address: IpAddr, family: Family) -> bool {
+        let Some(index) = self.by_address.get(&address).copied() else { return false };
+        let Some(session) = self.peer(index).and_then(|peer| peer.session) else { return false };
+        let able = session.agreed.refresh && session.agreed.families.contains(family);
+        if able {
+            let mut bytes = Vec::new();
+            crate::wire::RouteRefresh::request(family).encode(&mut bytes);
+            self.send(index, session.way, bytes);
+        }
+        able
+    }
+
+    /// Whether a peer of this address is configured.
+    pub fn has_peer(&self, address: IpAddr) -> bool {
+        self.by_address.contains_key(&address)
+    }
+
+    /// Somebody has connected to us. `None`: close it at once, it is not welcome.
+    pub fn accepted(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) -> Option<Accepted> {
+        let local = local.ip().to_canonical();
+        let index = *self.by_address.get(&remote.ip().to_canonical())?;
+        let peer = self.peer(index)?;
+        let wanted = peer.config.local_address.is_none_or(|wanted| wanted == local);
+        if !wanted || !peer.fsm.accepts() {
+            return None;
+        }
+        let ttl = self.ttl(&peer.config);
+        let connection = self.link(index, Direction::In, Some(local))?;
+        self.event(index, Event::Opened(Direction::In), now);
+        Some(Accepted { connection, ttl })
+    }
+
+    /// A dialled connection stands; `local` is its own address.
+    pub fn connected(&mut self, connection: ConnectionId, local: IpAddr, now: Instant) {
+        let Some((index, way)) = self.connections.get(&connection).copied() else { return };
+        if let Some(link) = self.link_mut(index, way) {
+            link.local = Some(local.to_canonical());
+            self.event(index, Event::Opened(way), now);
+        }
+    }
+
+    /// A connection ended, or could not be dialled. `why` is for a person to read.
+    pub fn closed(&mut self, connection: ConnectionId, why: &str, now: Instant) {
+        let Some((index, way)) = self.connections.remove(&connection) else { return };
+        self.unlink(index, way);
+        self.event(index, Event::Closed(way, why), now);
+    }
+
+    /// The connection has taken `count` octets.
+    pub fn sent(&mut self, connection: ConnectionId, count: usize, now: Instant) {
+        let Some((index, way)) = self.connections.get(&connection).copied() else { return };
+        if let Some(link) = self.link_mut(index, way) {
+            link.in_flight = link.in_flight.saturating_sub(count);
+            link.stalled_since = (link.in_flight > 0).then_some(now);
+            self.unsent = true;
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Instant) {
+        for index in 0..self.peers.len() as PeerIndex {
+            let Some(peer) = self.peer(index) else { continue };
+            if peer.next_timeout().is_none_or(|at| at > now) {
+                continue;
+            }
+            let stalled = |link: &Option<Link>| {
+                link.as_ref().and_then(Link::gives_up_at).is_some_and(|at| at <= now)
+            };
+            let [out, inward] = &peer.links;
+            let stuck = [(Direction::Out, stalled(out)), (Direction::In, stalled(inward))];
+            for (way, _) in stuck.into_iter().filter(|(_, stalled)| *stalled) {
+                let why = Notification::new(notification::SEND_HOLD_TIMER, 0);
+                self.event(index, Event::Fault(way, why), now);
+            }
+            self.event(index, Event::Tick, now);
+        }
+    }
+
+    /// When [`Speaker::tick`] is due; `None` when nothing waits for time.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.peers.iter().flatten().filter_map(Peer::next_timeout).min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
+        if self.actions.is_empty() && self.unsent {
+            self.form_updates();
+        }
+        let action = self.actions.pop_front()?;
+        if let Action::Send { connection, .. } = &action
+            && let Some((index, way)) = self.connections.get(connection).copied()
+            && let Some(link) = self.link_mut(index, way)
+        {
+            link.stalled_since = link.stalled_since.or(Some(now));
+        }
+        Some(action)
+    }
+
+    /// The next news.
+    pub fn poll_update(&mut self) -> Option<Update> {
+        self.rib.next_update()
+    }
+
+    fn add_peer(&mut self, config: PeerConfig, now: Instant) {
+        let local = Local {
+            asn: self.config.asn,
+            router_id: self.config.router_id,
+            peer_asn: config.asn,
+            hold_time: config.hold_time,
+            families: config.families.iter().copied().collect(),
+        };
+        let index = match self.peers.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                self.peers.push(None);
+                self.peers.len() - 1
+            }
+        } as PeerIndex;
+        let seed = seed(self.config.router_id.to_bits(), config.address);
+        let fsm = Fsm::new(local, config.passive, seed);
+        self.by_address.insert(config.address, index);
+        let peer = Peer { config, fsm, links: [None, None], session: None };
+        if let Some(place) = self.peers.get_mut(index as usize) {
+            *place = Some(peer);
+        }
+        self.event(index, Event::Start, now);
+    }
+
+    fn remove_peer(&mut self, index: PeerIndex, why: Notification, now: Instant) {
+        self.event(index, Event::Stop(why), now);
+        if let Some(peer) = self.peers.get_mut(index as usize).and_then(Option::take) {
+            self.by_address.remove(&peer.config.address);
+            for link in peer.links.into_iter().flatten() {
+                self.connections.remove(&link.id);
+            }
+        }
+    }
+
+    fn own_path(
+        &mut self,
+        route: OriginatedRoute,
+    ) -> Result<((Family, VpnRoute), OwnPath), OriginateError> {
+        let has = (route.rd.is_some(), route.label.is_some());
+        match (route.family.is_vpn(), has) {
+            (true, (true, true)) | (false, (false, false)) => {}
+            (true, _) => return Err(OriginateError::Incomplete),
+            (false, _) => return Err(OriginateError::NotVpn),
+        }
+        if route.label.is_some_and(|label| label > 0xf_ffff) {
+            return Err(OriginateError::Label);
+        }
+        if !route.next_hop.is_ipv4() || !usable(route.next_hop) {
+            return Err(OriginateError::NextHop);
+        }
+        let targets = route.route_targets.into_iter().map(ExtCommunity::from);
+        let mut ext_communities: Vec<_> = targets.chain(route.ext_communities).collect();
+        ext_communities.sort_unstable();
+        ext_communities.dedup();
+        if ext_communities.len() > MOST_COMMUNITIES {
+            return Err(OriginateError::TooLong);
+        }
+        let attributes = self.interner.intern(PathAttributes {
+            med: route.med,
+            local_pref: route.local_pref,
+            ext_communities,
+            ..PathAttributes::new(route.next_hop)
+        });
+        let key = VpnRoute { rd: route.rd, prefix: route.prefix.trunc() };
+        Ok(((route.family, key), OwnPath { label: route.label, attributes }))
+    }
+
+    /// Drops withdrawals of our own routes that every session has been told.
+    fn forget(&mut self) {
+        for family in Family::ALL {
+            let sessions = self.peers.iter().flatten().filter_map(|peer| peer.session);
+            let behind = sessions
+                .filter(|session| session.agreed.families.contains(family))
+                .map(|session| session.cursors[family.index()].behind())
+                .min();
+            self.own[family.index()].forget(behind);
+        }
+    }
+
+    fn external(&self, peer: Asn) -> bool {
+        peer != self.config.asn
+    }
+
+    /// RFC 4271 leaves it open; single-hop external sessions conventionally use 1.
+    fn ttl(&self, config: &PeerConfig) -> Option<u8> {
+        (self.external(config.asn) && !config.multihop).then_some(1)
+    }
+
+    fn peer(&self, index: PeerIndex) -> Option<&Peer> {
+        self.peers.get(index as usize)?.as_ref()
+    }
+
+    fn peer_mut(&mut self, index: PeerIndex) -> Option<&mut Peer> {
+        self.peers.get_mut(index as usize)?.as_mut()
+    }
+
+    fn link_mut(&mut self, index: PeerIndex, way: Direction) -> Option<&mut Link> {
+        self.peer_mut(index)?.links[way as usize].as_mut()
+    }
+
+    /// Gives a connection of a peer its name.
+    fn link(
+        &mut self,
+        index: PeerIndex,
+        way: Direction,
+        local: Option<IpAddr>,
+    ) -> Option<ConnectionId> {
+        self.last_connection += 1;
+        let id = ConnectionId(self.last_connection);
+        let link = Link { id, local, received: Vec::new(), in_flight: 0, stalled_since: None };
+        self.peer_mut(index)?.links[way as usize] = Some(link);
+        self.connections.insert(id, (index, way));
+        Some(id)
+    }
+
+    fn unlink(&mut self, index: PeerIndex, way: Direction) -> Option<Link> {
+        let link = self.peer_mut(index)?.links[way as usize].take()?;
+        self.connections.remove(&link.id);
+        Some(link)
+    }
+}
+
+impl Peer {
+    fn next_timeout(&self) -> Option<Instant> {
+        let links = self.links.iter().flatten().filter_map(Link::gives_up_at);
+        links.chain(self.fsm.next_timeout()).min()
+    }
+}
+
+impl Link {
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.stalled_since.map(|since| since + SEND_HOLD_TIME)
+    }
+}
+
+/// Differs from peer to peer and from router to router, so that their timers do.
+fn seed(router_id: u32, peer: IpAddr) -> u64 {
+    let peer = match peer {
+        IpAddr::V4(a) => u128::from(a.to_bits()),
+        IpAddr::V6(a) => a.to_bits(),
+    };
+    let mixed = (peer as u64 ^ (peer >> 64) as u64) << 32 | u64::from(router_id);
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests;

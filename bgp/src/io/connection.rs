@@ -1,0 +1,179 @@
+//! One TCP connection: dialling, and carrying octets both ways until either side is done.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::speaker::ConnectionId;
+
+/// Octets taken from a socket at once.
+const CHUNK: usize = 64 * 1024;
+/// How long a closed connection may take to deliver its last octets.
+pub(super) const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// What connections tell the driver.
+pub(super) enum Event {
+    Connected(ConnectionId, TcpStream),
+    Received(ConnectionId, Vec<u8>),
+    Sent(ConnectionId, usize),
+    Closed(ConnectionId, String),
+}
+
+/// The driver's ends of an open connection. Dropping it closes the connection once all octets are
+/// sent, or when [`CLOSE_TIME`] is over.
+pub(super) struct Pipe {
+    pub bytes: mpsc::UnboundedSender<Vec<u8>>,
+    _closing: oneshot::Sender<()>,
+}
+
+/// Opens a listening socket.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket_for(address.ip())?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(256)
+}
+
+/// Dials and reports how it went.
+pub(super) async fn dial(
+    id: ConnectionId,
+    remote: SocketAddr,
+    local: Option<IpAddr>,
+    ttl: Option<u8>,
+    events: mpsc::Sender<Event>,
+) {
+    let event = match connect(remote, local, ttl).await {
+        Ok(stream) => Event::Connected(id, stream),
+        Err(error) => Event::Closed(id, format!("cannot connect to {remote}: {error}")),
+    };
+    // A driver that is gone needs no report.
+    let _ = events.send(event).await;
+}
+
+async fn connect(
+    remote: SocketAddr,
+    local: Option<IpAddr>,
+    ttl: Option<u8>,
+) -> io::Result<TcpStream> {
+    let socket = socket_for(remote.ip())?;
+    if let Some(local) = local {
+        socket.bind(SocketAddr::new(local, 0))?;
+    }
+    if let Some(ttl) = ttl {
+        set_ttl(&SockRef::from(&socket), remote.ip(), ttl)?;
+    }
+    socket.connect(remote).await
+}
+
+/// Sets the TTL (hop limit) of what is sent.
+pub(super) fn set_ttl(socket: &SockRef<'_>, remote: IpAddr, ttl: u8) -> io::Result<()> {
+    match remote {
+        IpAddr::V4(_) => socket.set_ttl_v4(u32::from(ttl)),
+        IpAddr::V6(_) => socket.set_unicast_hops_v6(u32::from(ttl)),
+    }
+}
+
+/// The two halves of an open connection: the driver's ends, and the task to spawn.
+pub(super) fn open(
+    id: ConnectionId,
+    stream: TcpStream,
+    events: mpsc::Sender<Event>,
+) -> (Pipe, impl Future<Output = ()> + Send + 'static) {
+    let (bytes, queue) = mpsc::unbounded_channel();
+    let (guard, closing) = oneshot::channel();
+    // Without it a KEEPALIVE may wait for the acknowledgement of an UPDATE.
+    let _ = stream.set_nodelay(true);
+    let work = async move {
+        let too_late = async {
+            // Resolves, with an error, when the driver drops its end.
+            let _ = closing.await;
+            tokio::time::sleep(CLOSE_TIME).await;
+        };
+        tokio::select! {
+            () = carry(id, stream, queue, events) => {}
+            () = too_late => {}
+        }
+    };
+    (Pipe { bytes, _closing: guard }, work)
+}
+
+async fn carry(
+    id: ConnectionId,
+    stream: TcpStream,
+    queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    events: mpsc::Sender<Event>,
+) {
+    let (mut input, mut output) = stream.into_split();
+    let why = tokio::select! {
+        why = read(id, &mut input, &events) => Some(why),
+        why = write(id, &mut output, queue, &events) => why,
+    };
+    match why {
+        Some(why) => {
+            let _ = events.send(Event::Closed(id, why)).await;
+        }
+        None => {
+            // Closed by us. Unread octets would turn the close into a reset, and the reset could
+            // overtake our NOTIFICATION: read on until the peer is done as well.
+            let _ = output.shutdown().await;
+            let mut discard = [0; 4096];
+            while input.read(&mut discard).await.is_ok_and(|count| count > 0) {}
+        }
+    }
+}
+
+/// Runs until the peer is done; says how.
+async fn read(id: ConnectionId, input: &mut OwnedReadHalf, events: &mpsc::Sender<Event>) -> String {
+    loop {
+        let mut bytes = Vec::with_capacity(CHUNK);
+        match input.read_buf(&mut bytes).await {
+            Ok(0) => return "connection closed by the peer".to_owned(),
+            Ok(_) => {
+                bytes.shrink_to_fit();
+                if events.send(Event::Received(id, bytes)).await.is_err() {
+                    return String::new();
+                }
+            }
+            Err(error) => return format!("connection lost: {error}"),
+        }
+    }
+}
+
+/// Runs until the queue ends (`None`) or the connection does.
+async fn write(
+    id: ConnectionId,
+    output: &mut OwnedWriteHalf,
+    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    events: &mpsc::Sender<Event>,
+) -> Option<String> {
+    while let Some(bytes) = queue.recv().await {
+        for chunk in bytes.chunks(CHUNK) {
+            if let Err(error) = output.write_all(chunk).await {
+                return Some(format!("connection lost: {error}"));
+            }
+            let _ = events.send(Event::Sent(id, chunk.len())).await;
+        }
+    }
+    None
+}
+
+fn socket_for(address: IpAddr) -> io::Result<TcpSocket> {
+    match address {
+        IpAddr::V4(_) => TcpSocket::new_v4(),
+        IpAddr::V6(_) => TcpSocket::new_v6(),
+    }
+}
+
+/// The address of no socket, for a connection whose own one cannot be told.
+pub(super) fn unspecified(remote: IpAddr) -> IpAddr {
+    match remote {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}

@@ -1,0 +1,309 @@
+//! The task that owns the speaker.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::connection::{self, CLOSE_TIME, Event, Pipe};
+use super::handle::{Command, HandleError};
+use crate::speaker::{Action, ConnectionId, Speaker, SpeakerConfig, Update};
+
+/// Chunks from connections that may wait for the driver before they wait in the kernel.
+const EVENTS: usize = 64;
+/// Requests and chunks handled before what they caused is carried out: many routes originated at
+/// once share UPDATEs.
+const TOGETHER: usize = 256;
+/// Pause before a listening socket is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+enum Link {
+    Dialling(AbortHandle),
+    Open(Pipe),
+}
+
+struct State {
+    speaker: Speaker,
+    links: HashMap<ConnectionId, Link>,
+    tasks: JoinSet<()>,
+    events: mpsc::Sender<Event>,
+    listen: Option<SocketAddr>,
+    listener: Result<TcpListener, String>,
+    /// When to try again to listen.
+    listen_at: Option<Instant>,
+}
+
+/// Why the driver stops.
+enum Stop {
+    Asked(Option<oneshot::Sender<()>>),
+}
+
+pub(super) async fn run(
+    config: SpeakerConfig,
+    listen: Option<SocketAddr>,
+    mut commands: mpsc::Receiver<Command>,
+    updates: mpsc::Sender<Update>,
+) {
+    let (events, mut inputs) = mpsc::channel(EVENTS);
+    let mut state = State {
+        speaker: Speaker::new(config),
+        links: HashMap::new(),
+        tasks: JoinSet::new(),
+        events,
+        listen,
+        listener: Err("not configured to listen".to_owned()),
+        listen_at: None,
+    };
+    state.listen();
+    let mut news: Option<Update> = None;
+    let Stop::Asked(reply) = loop {
+        state.act();
+        news = match state.tell(news, &updates) {
+            Ok(rest) => rest,
+            Err(stop) => break stop,
+        };
+        let due = state.speaker.next_timeout();
+        tokio::select! {
+            permit = updates.reserve(), if news.is_some() => {
+                if let (Ok(permit), Some(update)) = (permit, news.take()) {
+                    permit.send(update);
+                }
+            }
+            () = updates.closed() => break Stop::Asked(None),
+            command = commands.recv() => {
+                let Some(command) = command else { break Stop::Asked(None) };
+                let mut next = Some(command);
+                let mut stop = None;
+                for _ in 0..TOGETHER {
+                    let Some(command) = next.take() else { break };
+                    stop = state.command(command);
+                    if stop.is_some() {
+                        break;
+                    }
+                    next = commands.try_recv().ok();
+                }
+                if let Some(command) = next.take() {
+                    stop = stop.or_else(|| state.command(command));
+                }
+                if let Some(stop) = stop {
+                    break stop;
+                }
+            }
+            Some(event) = inputs.recv() => {
+                state.input(event);
+                for _ in 0..TOGETHER {
+                    let Ok(event) = inputs.try_recv() else { break };
+                    state.input(event);
+                }
+            }
+            accepted = accept(&state.listener) => state.accepted(accepted),
+            () = until(state.listen_at), if state.listen_at.is_some() => state.listen(),
+            () = until(due), if due.is_some() => {
+                state.speaker.tick(Instant::now());
+            }
+            Some(ended) = state.tasks.join_next() => pass_on(ended),
+        }
+    };
+    state.stop().await;
+    if let Some(reply) = reply {
+        let _ = reply.send(());
+    }
+}
+
+/// A panic in a connection's task is one of the driver.
+fn pass_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accept(
+    listener: &Result<TcpListener, String>,
+) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Ok(listener) => listener.accept().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+impl State {
+    fn listen(&mut self) {
+        let Some(address) = self.listen else { return };
+        let again = self.listen_at.is_some();
+        self.listener = connection::listen(address)
+            .map_err(|error| format!("cannot listen on {address}: {error}"));
+        self.listen_at = None;
+        match &self.listener {
+            Ok(_) => info!(%address, "listening for BGP peers"),
+            Err(why) => {
+                self.listen_at = Some(Instant::now() + LISTEN_AGAIN);
+                if !again {
+                    warn!("{why}");
+                }
+            }
+        }
+    }
+
+    /// Carries out everything the speaker wants.
+    fn act(&mut self) {
+        let now = Instant::now();
+        while let Some(action) = self.speaker.poll_action(now) {
+            match action {
+                Action::Dial { connection, remote, local, ttl } => {
+                    let task =
+                        connection::dial(connection, remote, local, ttl, self.events.clone());
+                    let task = self.tasks.spawn(task);
+                    self.links.insert(connection, Link::Dialling(task));
+                }
+                Action::Send { connection, bytes } => {
+                    if let Some(Link::Open(pipe)) = self.links.get(&connection) {
+                        // A connection that is gone reports that itself.
+                        let _ = pipe.bytes.send(bytes);
+                    }
+                }
+                Action::Close { connection } => {
+                    if let Some(Link::Dialling(task)) = self.links.remove(&connection) {
+                        task.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands news on while there is room; what finds none comes back.
+    fn tell(
+        &mut self,
+        first: Option<Update>,
+        updates: &mpsc::Sender<Update>,
+    ) -> Result<Option<Update>, Stop> {
+        let mut next = first.or_else(|| self.speaker.poll_update());
+        while let Some(update) = next {
+            match updates.try_send(update) {
+                Ok(()) => next = self.speaker.poll_update(),
+                Err(mpsc::error::TrySendError::Full(update)) => return Ok(Some(update)),
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(Stop::Asked(None)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn input(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Connected(id, stream) => {
+                // A dial that was given up in the meantime has no link any more.
+                if self.links.contains_key(&id)
+                    && let Some(local) = self.open(id, stream)
+                {
+                    self.speaker.connected(id, local.ip(), now);
+                }
+            }
+            Event::Received(id, bytes) => self.speaker.received(id, &bytes, now),
+            Event::Sent(id, count) => self.speaker.sent(id, count, now),
+            Event::Closed(id, why) => {
+                debug!(?id, why, "connection ended");
+                self.links.remove(&id);
+                self.speaker.closed(id, &why, now);
+            }
+        }
+    }
+
+    /// Starts carrying a connection; its own address.
+    fn open(&mut self, id: ConnectionId, stream: TcpStream) -> Option<SocketAddr> {
+        let local = stream.local_addr().ok()?;
+        let (pipe, work) = connection::open(id, stream, self.events.clone());
+        self.tasks.spawn(work);
+        self.links.insert(id, Link::Open(pipe));
+        Some(local)
+    }
+
+    fn accepted(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            // Out of descriptors, or a connection that died in the queue: the next one may do.
+            Err(error) => return debug!(%error, "cannot accept a connection"),
+        };
+        let unknown = SocketAddr::new(connection::unspecified(remote.ip()), 0);
+        let local = stream.local_addr().unwrap_or(unknown);
+        let Some(welcome) = self.speaker.accepted(local, remote, Instant::now()) else {
+            return debug!(%remote, "connection refused: not a peer, or not now");
+        };
+        if let Some(ttl) = welcome.ttl {
+            let _ = connection::set_ttl(&SockRef::from(&stream), remote.ip(), ttl);
+        }
+        if self.open(welcome.connection, stream).is_none() {
+            let why = "connection lost before it was used";
+            self.speaker.closed(welcome.connection, why, Instant::now());
+        }
+    }
+
+    /// Answers a request. Nobody may be waiting for the answer any more, which is no error.
+    fn command(&mut self, command: Command) -> Option<Stop> {
+        let now = Instant::now();
+        match command {
+            Command::SetPeers(peers, reply) => {
+                self.speaker.set_peers(peers, now);
+                let _ = reply.send(());
+            }
+            Command::Originate(route, reply) => {
+                let _ = reply.send(self.speaker.originate(*route));
+            }
+            Command::Withdraw(family, rd, prefix, reply) => {
+                self.speaker.withdraw(family, rd, prefix);
+                let _ = reply.send(());
+            }
+            Command::Summary(reply) => {
+                let _ = reply.send(self.speaker.summary(now));
+            }
+            Command::Routes(query, reply) => {
+                let _ = reply.send(self.speaker.routes(&query));
+            }
+            Command::Refresh(peer, family, reply) => {
+                let answer = if !self.speaker.has_peer(peer) {
+                    Err(HandleError::UnknownPeer(peer))
+                } else if self.speaker.refresh(peer, family) {
+                    Ok(())
+                } else {
+                    Err(HandleError::NoRefresh(peer, family))
+                };
+                let _ = reply.send(answer);
+            }
+            Command::Listening(reply) => {
+                let answer = self.listener.as_ref().map_err(Clone::clone);
+                let answer = answer.and_then(|l| l.local_addr().map_err(|error| error.to_string()));
+                let _ = reply.send(answer);
+            }
+            Command::Shutdown(reply) => return Some(Stop::Asked(Some(reply))),
+            #[cfg(feature = "fault-injection")]
+            Command::Panic => std::panic::panic_any("injected fault"),
+        }
+        None
+    }
+
+    /// Says goodbye to every peer and waits a little for it to be heard.
+    async fn stop(mut self) {
+        self.speaker.shutdown(Instant::now());
+        self.act();
+        // Dropping the pipes lets the connections end by themselves.
+        self.links.clear();
+        drop(self.listener);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // Peers that do not close in turn are left to the kernel.
+        let _ = timeout(CLOSE_TIME, all).await;
+    }
+}

@@ -1,0 +1,138 @@
+//! What operators see: the summary and the route lists.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::session::export;
+use super::{PeerSummary, RouteQuery, RouteView, Speaker, Which};
+use crate::rib::{Entry, Path, PathAttributes};
+use crate::types::{Family, VpnRoute};
+
+impl Speaker {
+    /// All peers by address.
+    pub fn summary(&self, now: Instant) -> Vec<PeerSummary> {
+        let mut peers: Vec<PeerSummary> = self
+            .peers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, peer)| Some((index as u32, peer.as_ref()?)))
+            .map(|(index, peer)| {
+                let counts = self.rib.counts(index);
+                let families: Vec<Family> =
+                    peer.session.map(|s| s.agreed.families.iter().collect()).unwrap_or_default();
+                let sent = |family: &Family| {
+                    let cursor = peer.session.map(|s| s.cursors[family.index()]);
+                    cursor.map_or(0, |cursor| self.own[family.index()].sent(cursor).count() as u64)
+                };
+                let since = peer.fsm.established().map(|(_, since)| since);
+                PeerSummary {
+                    peer: peer.config.address,
+                    asn: peer.config.asn,
+                    state: peer.fsm.state(),
+                    received: counts.received,
+                    accepted: counts.accepted,
+                    advertised: families.iter().map(sent).sum(),
+                    families,
+                    uptime_seconds: since
+                        .map_or(0, |since| now.saturating_duration_since(since).as_secs()),
+                    last_error: peer.fsm.last_error().map(str::to_owned),
+                }
+            })
+            .collect();
+        peers.sort_unstable_by_key(|peer| peer.peer);
+        peers
+    }
+
+    /// Routes by prefix, distinguisher and peer.
+    pub fn routes(&self, query: &RouteQuery) -> Vec<RouteView> {
+        let mut views = match query.which {
+            Which::Advertised => self.advertised(query),
+            Which::Best | Which::Received => self.learnt(query),
+        };
+        views.sort_unstable_by_key(|view| (view.prefix, view.rd, view.peer));
+        views
+    }
+
+    fn learnt(&self, query: &RouteQuery) -> Vec<RouteView> {
+        let mut views = Vec::new();
+        for (route, entry) in self.rib.routes(query.family) {
+            for (at, path) in entry.paths.iter().enumerate() {
+                let Some(source) = self.rib.source(path.peer) else { continue };
+                let best = entry.best.is_some_and(|(best, _)| best == at);
+                let shown = best || query.which == Which::Received;
+                if shown && query.peer.is_none_or(|peer| peer == source.address) {
+                    let reason = reason(entry, path, best);
+                    views.push(view(
+                        query.family,
+                        *route,
+                        source.address,
+                        path.label,
+                        &path.attributes,
+                        (best, reason),
+                    ));
+                }
+            }
+        }
+        views
+    }
+
+    fn advertised(&self, query: &RouteQuery) -> Vec<RouteView> {
+        let mut views = Vec::new();
+        let log = &self.own[query.family.index()];
+        for peer in self.peers.iter().flatten() {
+            let address = peer.config.address;
+            let Some(session) = peer.session else { continue };
+            let wanted = query.peer.is_none_or(|wanted| wanted == address);
+            if !wanted || !session.agreed.families.contains(query.family) {
+                continue;
+            }
+            for (route, path) in log.sent(session.cursors[query.family.index()]) {
+                let sent =
+                    export(self.config.asn, self.external(peer.config.asn), &path.attributes);
+                let why = (true, "originated here".to_owned());
+                views.push(view(query.family, *route, address, path.label, &sent, why));
+            }
+        }
+        views
+    }
+}
+
+fn reason(entry: &Entry, path: &Path, best: bool) -> String {
+    match (path.refused, entry.best) {
+        (Some(refusal), _) => format!("not usable: {refusal}"),
+        (None, Some((_, reason))) if best => reason.to_string(),
+        (None, Some((_, reason))) => format!("another path is better: {reason}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn view(
+    family: Family,
+    route: VpnRoute,
+    peer: IpAddr,
+    label: Option<u32>,
+    attributes: &PathAttributes,
+    (best, reason): (bool, String),
+) -> RouteView {
+    let a = attributes;
+    RouteView {
+        family,
+        prefix: route.prefix,
+        rd: route.rd,
+        peer,
+        next_hop: a.next_hop,
+        labels: label.into_iter().collect(),
+        route_targets: a.route_targets().collect(),
+        encapsulations: a.encapsulations().collect(),
+        local_pref: a.local_pref,
+        med: a.med,
+        as_path: a.as_path.to_string(),
+        communities: a.communities.iter().map(ToString::to_string).collect(),
+        large_communities: a.large_communities.iter().map(ToString::to_string).collect(),
+        ext_communities: a.ext_communities.iter().map(ToString::to_string).collect(),
+        aggregator: a.aggregator.map(|aggregator| aggregator.to_string()),
+        best,
+        reason,
+        stale: false,
+    }
+}
