@@ -10,6 +10,8 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEMO = "vrdemo-"
+DEMO_DIRECTORY = pathlib.Path("/run/vrouter-demo")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
@@ -60,11 +62,12 @@ def _die_with_parent():
 class Process:
     """A program in the background, with its output in a file of the run directory."""
 
-    def __init__(self, name, argv, log, env=None):
+    def __init__(self, name, argv, log, env=None, outlive=False):
         self.name, self.log = name, log
         with open(log, "ab") as out:
             self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                          env={**os.environ, **(env or {})}, preexec_fn=_die_with_parent)
+                                          env={**os.environ, **(env or {})}, start_new_session=outlive,
+                                          preexec_fn=None if outlive else _die_with_parent)
 
     @property
     def pid(self):
@@ -149,11 +152,11 @@ class Namespace:
 
 
 class Lab:
-    """Everything one scenario made. `close()` removes it all, whatever happened."""
+    """Everything one scenario made. `close()` removes it all, whatever happened; `keep` makes things that outlive the maker."""
 
-    def __init__(self, name, run_directory, strip=False):
-        self.name, self.directory, self.strip = name, pathlib.Path(run_directory), strip
-        self.prefix = f"vl{os.getpid()}-"
+    def __init__(self, name, run_directory, strip=False, prefix=None, keep=False):
+        self.name, self.directory, self.strip, self.keep = name, pathlib.Path(run_directory), strip, keep
+        self.prefix = prefix or f"vl{os.getpid()}-"
         self.namespaces, self.processes, self.gateways, self.closers = {}, [], [], []
         self._ifindex = 100
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -178,7 +181,7 @@ class Lab:
             namespace.up(device)
 
     def start(self, name, argv, env=None):
-        process = Process(name, argv, self.directory / f"{name}.log", env)
+        process = Process(name, argv, self.directory / f"{name}.log", env, self.keep)
         self.processes.append(process)
         return process
 
@@ -198,6 +201,11 @@ class Lab:
         for process in reversed(self.processes):
             process.stop(grace=3.0)
         sweep(self.prefix)
+
+    def abandon(self):
+        """Leaves everything running but what lives in this process."""
+        for closer in reversed(self.closers):
+            closer()
 
 
 def sweep(prefix):

@@ -16,9 +16,9 @@ FAMILIES = {"ipv4": "ipv4-unicast", "vpnv4": "l3vpn-ipv4-unicast"}
 class GoBgp:
     """gobgpd. `neighbors`: dictionaries with address, asn, and optionally port, passive, client, families."""
 
-    def __init__(self, lab, namespace, address, asn, neighbors, port=1790, name="gobgpd", add_address=True):
+    def __init__(self, lab, namespace, address, asn, neighbors, port=1790, name="gobgpd", own_address=True):
         self.lab, self.namespace, self.address, self.asn, self.port, self.name = lab, namespace, address, asn, port, name
-        if add_address:
+        if own_address:
             namespace.address(f"{address}/32")
         self.config = lab.directory / f"{name}.toml"
         lines = ["[global.config]", f"as = {asn}", f'router-id = "{address}"', f"port = {port}", f'local-address-list = ["{address}"]']
