@@ -100,10 +100,9 @@ fn start_eal(
     buffers: u32,
     room: u16,
 ) -> Result<Eal, StartError> {
-    // Buffer, headroom and mbuf header, and a fifth for queues and the rings of devices.
-    let bytes = u64::from(buffers) * (u64::from(room) + u64::from(dpdk::HEADROOM) + 192);
+    // A fifth and 48 MiB more: queues, and the rings of devices.
     let plan = EalPlan {
-        memory_mb: (bytes * 6 / 5 / (1 << 20)) as u32 + 48,
+        memory_mb: (Pool::memory(buffers, room) * 6 / 5 / (1 << 20)) as u32 + 48,
         pci: devices
             .iter()
             .filter(|device| device.is_pci())

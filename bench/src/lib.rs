@@ -1,1 +1,0 @@
-//! vrouter-bench
