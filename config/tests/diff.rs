@@ -1,4 +1,5 @@
 //! Differences in words: what changes, what it interrupts, what needs a restart.
+#![allow(clippy::expect_used, clippy::panic)] // helpers of tests
 
 use config::{Config, Diff, diff, load};
 use proptest::prelude::*;

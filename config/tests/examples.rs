@@ -1,4 +1,5 @@
 //! The examples load, and mean what they say.
+#![allow(clippy::expect_used, clippy::panic)] // helpers of tests
 
 use config::{Encapsulation, PortRole, load};
 

@@ -1,4 +1,5 @@
 //! What is refused, and the exact words in which.
+#![allow(clippy::expect_used, clippy::panic)] // helpers of tests
 
 use config::load;
 

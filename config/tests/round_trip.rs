@@ -1,4 +1,5 @@
 //! Any legal configuration survives being written and read; no bytes at all make the reader panic.
+#![allow(clippy::expect_used, clippy::panic)] // helpers of tests
 
 use std::net::{IpAddr, Ipv4Addr};
 

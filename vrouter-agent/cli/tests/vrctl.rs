@@ -1,4 +1,5 @@
 //! The command against a daemon that answers from a list: output, requests and exit codes.
+#![allow(clippy::expect_used, clippy::panic)] // helpers of tests
 
 mod fake;
 
