@@ -6,6 +6,7 @@ pub mod buffer;
 mod chunks;
 pub mod counters;
 pub mod drops;
+pub mod lab;
 pub mod pipeline;
 pub mod publish;
 pub mod seam;

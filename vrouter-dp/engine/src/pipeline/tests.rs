@@ -1,1 +1,4 @@
-
+mod exits;
+mod frames;
+mod golden;
+mod random;
