@@ -1,1 +1,27 @@
-//! vrouter-agent
+//! The agent: knows why. From configuration and BGP to the op ring, and the operator's API.
+//!
+//! - [`commit`]: how another configuration takes the place of the running one.
+//! - [`desired`]: what the configuration asks for; [`vrf`]: what learnt routes add to it.
+//! - [`compile`], [`forwarding`], [`program`]: from there to ops, with numbers from [`ids`] and [`labels`].
+//! - [`peering`]: to and from the BGP speaker.
+//! - [`core`]: all of it as one state machine without sockets or threads.
+//! - [`api`], [`view`], [`snapshot`]: the operator's questions and their answers.
+//! - [`run`]: the thread, its supervision, start and stop; [`carried`]: what outlives a panic.
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod carried;
+pub mod commit;
+pub mod compile;
+pub mod core;
+pub mod desired;
+pub mod forwarding;
+pub mod ids;
+pub mod labels;
+pub mod peering;
+pub mod program;
+pub mod run;
+pub mod snapshot;
+pub mod view;
+pub mod vrf;
