@@ -379,7 +379,7 @@ fn refers_to<'k>(
     }
     if whole {
         let kind = if key == "vrf" { "VRF" } else { key };
-        let remedy = match closest(&name.value, known.clone()) {
+        let remedy = match closest(&name.value, known.filter(|_| !problems.many())) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("add a `[[{key}]]` with this name"),
         };

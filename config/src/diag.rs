@@ -54,6 +54,11 @@ impl<'t> Problems<'t> {
         self.found.borrow().is_empty()
     }
 
+    /// So much is wrong that a guess at each slip costs more than it helps.
+    pub(crate) fn many(&self) -> bool {
+        self.found.borrow().len() > 100
+    }
+
     /// Line of a byte offset, counted from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|&start| start <= at)

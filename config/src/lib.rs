@@ -13,6 +13,7 @@ pub mod model;
 mod parse;
 mod read;
 
+pub use bgp::types::{Asn, Family, RouteTarget};
 pub use diag::Diagnostic;
 pub use diff::{Changes, Diff, diff};
 pub use load::load;

@@ -54,7 +54,9 @@ const DUPLICATE_KEY: &str = "duplicate key";
 fn duplicate_key(problems: &Problems<'_>, text: &str, document: &DeTable<'_>, span: Range<usize>) {
     let start = span.start;
     let header = problems.text_of_line(problems.line(start)).trim();
-    let first = if header.starts_with('[') {
+    let first = if problems.many() {
+        None
+    } else if header.starts_with('[') {
         text.lines().position(|l| l.trim() == header).map(|n| n + 1)
     } else {
         let key = text.get(span).unwrap_or_default();

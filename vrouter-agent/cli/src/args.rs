@@ -164,7 +164,7 @@ pub struct BgpRoute {
     #[command(subcommand)]
     pub verb: Option<BgpRouteVerb>,
     /// Only this address family [default: all]
-    #[arg(long, global = true, value_parser = ["ipv4", "vpnv4"])]
+    #[arg(long, global = true, value_parser = config::Family::ALL.map(config::Family::name))]
     pub family: Option<String>,
     /// All routes that came from peers
     #[arg(long, global = true, conflicts_with_all = ["best", "advertised"])]
