@@ -1,10 +1,21 @@
-//! Any bytes at all from a BGP peer, in two ways: straight into the codec, and into a speaker with an open session.
+//! Any bytes at all from a BGP peer: straight into the codec, and into a speaker with an established session.
+//!
+//! What must hold: decoding is a function of the bytes; errors are NOTIFICATIONs that exist; all that the speaker sends can be read;
+//! and once the session is over, no route of it is left.
 
 #![no_main]
 
-use bgp::types::{Asn, Family};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use bgp::speaker::{Action, OriginatedRoute, PeerConfig, Speaker, SpeakerConfig, Update};
+use bgp::types::{Asn, Family, RouteDistinguisher, RouteTarget};
 use bgp::wire::{DecodeContext, HEADER, Message, frame};
 use libfuzzer_sys::fuzz_target;
+
+const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 255, 0, 1));
+const THEIRS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 255, 0, 9));
 
 fuzz_target!(|data: &[u8]| {
     let [choice, stream @ ..] = data else { return };
@@ -14,32 +25,117 @@ fuzz_target!(|data: &[u8]| {
         peer_asn: Asn(64512),
         families: [Family::Vpnv4, Family::Ipv4Unicast].into_iter().collect(),
     };
-    // A stream of messages, as a session cuts it.
     let mut rest = stream;
     while let Ok(Some(length)) = frame(rest) {
         if length > rest.len() {
             break;
         }
         let (message, after) = rest.split_at(length);
-        check(message, &context);
+        decode(message, &context);
         rest = after;
     }
     // The same bytes as the body of one message, so that mutation need not guess the header.
+    let mut message = Vec::new();
     if stream.len() <= 4096 - HEADER {
-        let mut message = vec![0xff; 16];
+        message.extend_from_slice(&[0xff; 16]);
         message.extend_from_slice(&((stream.len() + HEADER) as u16).to_be_bytes());
         message.push(choice >> 2 & 7);
         message.extend_from_slice(stream);
-        check(&message, &context);
+        decode(&message, &context);
     }
+    session(*choice, stream, &message);
 });
 
-fn check(message: &[u8], context: &DecodeContext) {
+fn decode(message: &[u8], context: &DecodeContext) {
     let first = Message::decode(message, context);
-    let second = Message::decode(message, context);
-    assert_eq!(first, second, "decoding twice differs");
+    assert_eq!(first, Message::decode(message, context), "decoding twice differs");
     match first {
-        Err(notification) => assert!((1..=6).contains(&notification.code), "{notification:?}"),
+        Err(notification) => assert!((1..=7).contains(&notification.code), "{notification:?}"),
         Ok(decoded) => assert_eq!(decoded.kind(), message[HEADER - 1]),
+    }
+}
+
+/// OPEN and KEEPALIVE of an orderly peer with VPNv4, IPv4 unicast, route refresh and 4-octet AS numbers.
+fn hello(asn: u16) -> Vec<u8> {
+    let mut open = vec![0xff; 16];
+    let [high, low] = asn.to_be_bytes();
+    let capabilities = [1, 4, 0, 1, 0, 128, 1, 4, 0, 1, 0, 1, 2, 0, 65, 4, 0, 0, high, low];
+    let length = HEADER + 10 + 2 + capabilities.len();
+    open.extend_from_slice(&(length as u16).to_be_bytes());
+    open.extend_from_slice(&[1, 4, high, low, 0, 90, 10, 255, 0, 9]);
+    open.extend_from_slice(&[2 + capabilities.len() as u8, 2, capabilities.len() as u8]);
+    open.extend_from_slice(&capabilities);
+    open.extend_from_slice(&[0xff; 16]);
+    open.extend_from_slice(&[0, 19, 4]);
+    open
+}
+
+fn session(choice: u8, stream: &[u8], message: &[u8]) {
+    let now = Instant::now();
+    let asn: u16 = if choice & 2 != 0 { 64512 } else { 64513 };
+    let mut speaker = Speaker::new(SpeakerConfig { asn: Asn(64512), router_id: Ipv4Addr::new(192, 0, 2, 1) });
+    let peer = PeerConfig {
+        passive: true,
+        multihop: true,
+        families: vec![Family::Vpnv4, Family::Ipv4Unicast],
+        ..PeerConfig::new(THEIRS, Asn(asn.into()))
+    };
+    speaker.set_peers(vec![peer], now);
+    let route = OriginatedRoute {
+        family: Family::Vpnv4,
+        rd: Some(RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 1), 1)),
+        prefix: "10.1.0.7/32".parse().expect("a prefix"),
+        label: Some(1000),
+        next_hop: OURS,
+        route_targets: vec!["target:64512:100".parse::<RouteTarget>().expect("a route target")],
+        ext_communities: Vec::new(),
+        local_pref: None,
+        med: None,
+    };
+    speaker.originate(route).expect("a route of our own");
+    let accepted = speaker
+        .accepted(SocketAddr::new(OURS, 179), SocketAddr::new(THEIRS, 40000), now)
+        .expect("the peer is configured");
+    let connection = accepted.connection;
+
+    let mut consumer = Consumer::default();
+    for piece in [&hello(asn)[..], stream, message] {
+        // In two pieces: the border falls anywhere.
+        let (one, two) = piece.split_at(piece.len() / 3);
+        speaker.received(connection, one, now);
+        speaker.received(connection, two, now);
+        consumer.drain(&mut speaker, now);
+    }
+    speaker.closed(connection, "end", now);
+    consumer.drain(&mut speaker, now);
+    assert!(consumer.routes.is_empty(), "left after the session: {:?}", consumer.routes);
+}
+
+#[derive(Default)]
+struct Consumer {
+    routes: BTreeSet<String>,
+}
+
+impl Consumer {
+    fn drain(&mut self, speaker: &mut Speaker, now: Instant) {
+        while let Some(action) = speaker.poll_action(now) {
+            if let Action::Send { connection, bytes } = action {
+                let mut rest = &bytes[..];
+                while !rest.is_empty() {
+                    let length = frame(rest).expect("our own header").expect("whole messages");
+                    let (message, after) = rest.split_at(length);
+                    let context = DecodeContext { four_octet_as: true, internal: true, ..DecodeContext::default() };
+                    Message::decode(message, &context).expect("our own message");
+                    rest = after;
+                }
+                speaker.sent(connection, bytes.len(), now);
+            }
+        }
+        while let Some(update) = speaker.poll_update() {
+            if let Update::Best { family, rd, prefix, path } = update {
+                let key = format!("{family:?} {rd:?} {prefix}");
+                if path.is_some() { self.routes.insert(key) } else { self.routes.remove(&key) };
+            }
+        }
     }
 }
