@@ -6,6 +6,8 @@
 //! The borrow checker keeps readers honest: every reference from [`Slots::load`] borrows the reader, and `quiesce` needs it
 //! mutably.
 //!
+//! Every interleaving of small cases is checked by `RUSTFLAGS="--cfg loom" cargo test -p engine --lib publish`.
+//!
 //! This is the one module of the engine with `unsafe`: a reference to a record outlives the pointer that it came from, which
 //! no safe type expresses without a reference count per packet.
 #![allow(unsafe_code)]
@@ -13,7 +15,7 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
@@ -21,15 +23,13 @@ use crate::chunks::Chunks;
 
 #[cfg(not(loom))]
 mod sync {
-    pub use std::sync::Arc;
     pub use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
 }
 #[cfg(loom)]
 mod sync {
-    pub use loom::sync::Arc;
     pub use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
 }
-use sync::{Arc, AtomicPtr, AtomicU64, Ordering, fence};
+use sync::{AtomicPtr, AtomicU64, Ordering, fence};
 
 /// Readers that a domain can have at once.
 pub const READERS: usize = if cfg!(loom) { 2 } else { 64 };

@@ -183,7 +183,7 @@ fn equals_the_naive_model_over_three_million_steps() {
                 steps += 1;
             }
             steps += 1;
-            if draw % 64 == 0 {
+            if draw.is_multiple_of(64) {
                 routes.settle();
             }
         }
