@@ -246,8 +246,9 @@ fn leak(local: &mut Local) {
             leaked.extend(others.map(|other| ((*other, *prefix), Source::Leaked(vrf.id), *hop)));
         }
     }
+    // By name of the VRF they come from: numbers depend on the past. Whatever is there already is better.
     for (key, source, hop) in leaked {
-        offer(local, key, source, hop);
+        local.routes.entry(key).or_insert((source, hop));
     }
 }
 

@@ -123,24 +123,33 @@ impl Forwarding {
     /// Counts a route to `hop`, making the next hop and its tunnel if they are new. `None`: no number is left.
     fn hold(&mut self, hop: Hop, ids: &mut Ids, changes: &mut Changes) -> Option<NexthopId> {
         let id = NexthopId(ids.nexthops.acquire(&hop)?);
-        if let Some(nexthop) = self.nexthops.get_mut(&id) {
-            nexthop.references += 1;
-            return Some(id);
-        }
-        let (tunnel, nexthop) = match hop {
-            Hop::Tunnel(key, label) => {
-                let tunnel = TunnelId(ids.tunnels.acquire(&key)?);
-                let users = self.tunnels.entry(tunnel).or_insert(0);
-                *users += 1;
-                changes.tunnels.insert(tunnel, Some(key));
-                (Some(tunnel), Nexthop::Tunnel { tunnel, label })
+        let tunnel = match (self.nexthops.get_mut(&id), hop) {
+            (Some(known), _) => {
+                known.references += 1;
+                known.tunnel
             }
-            Hop::Vif(vif) => (None, Nexthop::Vif(vif)),
-            Hop::Receive => (None, Nexthop::Receive),
-            Hop::Discard => (None, Nexthop::Discard),
+            (None, Hop::Tunnel(key, _)) => {
+                let tunnel = TunnelId(ids.tunnels.acquire(&key)?);
+                *self.tunnels.entry(tunnel).or_insert(0) += 1;
+                self.nexthops.insert(id, NexthopUse { hop, tunnel: Some(tunnel), references: 1 });
+                Some(tunnel)
+            }
+            (None, _) => {
+                self.nexthops.insert(id, NexthopUse { hop, tunnel: None, references: 1 });
+                None
+            }
+        };
+        // New, or refused before: what is there already gives no op.
+        let nexthop = match (hop, tunnel) {
+            (Hop::Tunnel(key, label), Some(tunnel)) => {
+                changes.tunnels.insert(tunnel, Some(key));
+                Nexthop::Tunnel { tunnel, label }
+            }
+            (Hop::Vif(vif), _) => Nexthop::Vif(vif),
+            (Hop::Receive, _) => Nexthop::Receive,
+            (Hop::Discard | Hop::Tunnel(..), _) => Nexthop::Discard,
         };
         changes.nexthops.insert(id, Some(nexthop));
-        self.nexthops.insert(id, NexthopUse { hop, tunnel, references: 1 });
         Some(id)
     }
 
