@@ -8,6 +8,7 @@ use crate::types::{Asn, Family, FamilySet};
 
 const MULTIPROTOCOL: u8 = 1;
 const REFRESH: u8 = 2;
+const GRACEFUL_RESTART: u8 = 64;
 const FOUR_OCTET_AS: u8 = 65;
 
 /// Something that a peer says it can do.
@@ -82,6 +83,9 @@ impl Open {
             .collect();
         capabilities.push(Capability::RouteRefresh);
         capabilities.push(Capability::FourOctetAs(local.asn));
+        // RFC 4724 3: no family whose forwarding state we would preserve, restart time 0; it says
+        // that we know End-of-RIB, which FRR and BIRD send to nobody else.
+        capabilities.push(Capability::Other { code: GRACEFUL_RESTART, value: vec![0, 0] });
         Open {
             two_octet_as: local.asn.two_octets(),
             hold_time: local.hold_time,

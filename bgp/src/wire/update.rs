@@ -153,7 +153,8 @@ fn assemble(
     let mut update = Update { faults: block.faults, ..Update::default() };
     let plain_family = Family::Ipv4Unicast;
     let negotiated = context.families.contains(plain_family);
-    if !negotiated && !(withdrawn.is_empty() && announced.is_empty()) {
+    let plain = !withdrawn.is_empty() || !announced.is_empty();
+    if plain && !negotiated {
         update.faults.push(Fault {
             attribute: 0,
             treatment: Treatment::Discard,
