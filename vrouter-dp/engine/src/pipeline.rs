@@ -2,7 +2,7 @@
 //!
 //! `rx -> classify -> decap -> lookup -> policy -> rewrite -> encap -> tx`
 //!
-//! Each stage is one file in [`crate::stage`] with its exits named at the top. A stage either lets the packet go on or ends
+//! Each stage is one file in `stage/` with its exits named at the top. A stage either lets the packet go on or ends
 //! its way with a [`Verdict`]; every packet gets exactly one, and drops are counted here, at the one exit.
 
 use crate::buffer::Buf;

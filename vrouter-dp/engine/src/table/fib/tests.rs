@@ -18,6 +18,7 @@ fn net(text: &str) -> Ipv4Net {
 /// The trie with its shadow, as the table writer drives them.
 struct Routes {
     fib: Arc<Fib>,
+    domain: Arc<Domain>,
     writer: FibWriter,
     reader: Reader,
     shadow: Shadow<NexthopId>,
@@ -27,9 +28,9 @@ impl Routes {
     fn new() -> Routes {
         let (fib, domain) = (Arc::new(Fib::new()), Domain::new());
         let reader = Reader::new(&domain).unwrap();
-        let mut writer = FibWriter::new(Arc::clone(&fib), domain);
+        let mut writer = FibWriter::new(Arc::clone(&fib), Arc::clone(&domain));
         writer.create(VRF.into()).unwrap();
-        Routes { fib, writer, reader, shadow: Shadow::default() }
+        Routes { fib, domain, writer, reader, shadow: Shadow::default() }
     }
 
     fn add(&mut self, prefix: Ipv4Net, value: u32) {
@@ -247,4 +248,39 @@ fn any_short_history_equals_the_naive_model() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn a_reader_sees_a_route_before_or_after_a_change_and_nothing_else() {
+    let mut routes = Routes::new();
+    routes.add(net("10.0.0.0/8"), 8);
+    let (fib, domain) = (Arc::clone(&routes.fib), Arc::clone(&routes.domain));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let mut reader = Reader::new(&domain).unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut looked = 0u64;
+        while !stopped.load(Ordering::Relaxed) {
+            for host in 0..64u32 {
+                let found = fib.lookup(VRF, (0x0a01_0200 + host * 5).into()).0;
+                assert!([8, 16, 24, 32].contains(&found), "{found}");
+                looked += 1;
+            }
+            reader.quiesce();
+        }
+        looked
+    });
+    let nested =
+        [("10.1.0.0/16", 16), ("10.1.2.0/24", 24), ("10.1.2.5/32", 32), ("10.7.7.7/32", 7)];
+    for _ in 0..5_000 {
+        for (prefix, value) in nested {
+            routes.add(net(prefix), value);
+        }
+        for (prefix, _) in nested {
+            routes.delete(net(prefix));
+        }
+        routes.settle();
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(thread.join().unwrap() > 0);
 }
