@@ -1,0 +1,26 @@
+//! The configuration in the words of the data plane.
+
+use config::Config;
+use vrouter_dp::{PlaneConfig, PortPlan, PortRole};
+
+/// What the data plane is started with. The order of the ports numbers them, here and in the agent.
+pub fn config(config: &Config) -> PlaneConfig {
+    let ports = config.ports.iter().map(|port| PortPlan {
+        name: port.name.clone(),
+        role: match port.role {
+            config::PortRole::Fabric => PortRole::Fabric,
+            config::PortRole::Gateway => PortRole::Gateway,
+        },
+        device: port.device.clone(),
+        mtu: port.mtu,
+        vlan_strip: port.vlan_strip,
+    });
+    let dataplane = &config.dataplane;
+    PlaneConfig {
+        workers: dataplane.workers.clone(),
+        eal: dataplane.eal.clone(),
+        idle_sleep_microseconds: dataplane.idle_sleep_microseconds,
+        mbufs: dataplane.mbufs,
+        ports: ports.collect(),
+    }
+}
