@@ -6,6 +6,7 @@
 //! - [`fsm`]: the session state machine of one peer: events and time in, actions out.
 //! - [`rib`]: what peers have sent, the best path of each route and why, what is sent to them.
 //! - [`speaker`]: all of it together, without sockets or clocks.
+//! - [`fuzz`]: entries for arbitrary octets.
 //! - [`io`] (feature `io`): the speaker on tokio.
 //!
 //! Nothing here panics on any input, and nothing here knows packets.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fsm;
+pub mod fuzz;
 #[cfg(feature = "io")]
 pub mod io;
 pub mod rib;

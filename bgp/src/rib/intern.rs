@@ -32,4 +32,10 @@ impl Interner {
         self.sets.insert(Arc::clone(&set));
         set
     }
+
+    /// Sets held, used or not.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.sets.len()
+    }
 }

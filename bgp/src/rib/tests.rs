@@ -1,1 +1,126 @@
+use std::collections::BTreeMap;
 
+use ipnet::Ipv4Net;
+use proptest::prelude::*;
+
+use super::*;
+use crate::types::RouteDistinguisher;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce { peer: u32, route: u8, local_pref: u8, looped: bool },
+    Withdraw { peer: u32, route: u8 },
+    Down { peer: u32 },
+    Look(u8),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let (peer, route) = (0..4u32, 0..6u8);
+    prop_oneof![
+        6 => (peer.clone(), route.clone(), 0..4u8, any::<bool>()).prop_map(
+            |(peer, route, local_pref, looped)| Step::Announce { peer, route, local_pref, looped }),
+        3 => (peer.clone(), route).prop_map(|(peer, route)| Step::Withdraw { peer, route }),
+        1 => peer.prop_map(|peer| Step::Down { peer }),
+        2 => (0..8u8).prop_map(Step::Look),
+    ]
+}
+
+fn key(route: u8) -> VpnRoute {
+    let rd = RouteDistinguisher::ip(Ipv4Addr::LOCALHOST, 1);
+    VpnRoute { rd: Some(rd), prefix: Ipv4Net::from(Ipv4Addr::new(10, 0, 0, route)) }
+}
+
+fn source(peer: u32) -> Source {
+    let router_id = Ipv4Addr::new(192, 0, 2, peer as u8);
+    Source { address: router_id.into(), router_id, external: false, local: None }
+}
+
+proptest! {
+    /// Whatever happens and whenever the consumer looks, in the end it has been told of exactly
+    /// the best path of each route, and the counts are those of what the peers hold.
+    #[test]
+    fn the_consumer_ends_with_the_best_of_what_is_there(
+        steps in proptest::collection::vec(any_step(), 0..120),
+    ) {
+        let me = Ipv4Addr::new(192, 0, 2, 100);
+        let mut rib = Rib::new(Asn(64512), me);
+        let mut interner = Interner::default();
+        let mut model: BTreeMap<(u32, u8), (u8, bool)> = BTreeMap::new();
+        let mut told: BTreeMap<VpnRoute, IpAddr> = BTreeMap::new();
+        let hear = |told: &mut BTreeMap<VpnRoute, IpAddr>, update| {
+            if let Update::Best { rd, prefix, path, .. } = update {
+                let key = VpnRoute { rd, prefix };
+                let had = match path {
+                    Some(path) => told.insert(key, path.peer),
+                    None => told.remove(&key),
+                };
+                // A loss is told only of what was told before.
+                assert!(had.is_some() || told.contains_key(&key));
+            }
+        };
+        for peer in 0..4 {
+            rib.peer_up(peer, source(peer));
+        }
+        for step in steps {
+            match step {
+                Step::Announce { peer, route, local_pref, looped } => {
+                    let mut a = PathAttributes::new(IpAddr::from([203, 0, 113, 1]));
+                    a.local_pref = Some(u32::from(local_pref));
+                    a.originator_id = looped.then_some(me);
+                    let nlri = Nlri { route: key(route), label: Some(16) };
+                    rib.announce(peer, Family::Vpnv4, &interner.intern(a), &[nlri]);
+                    model.insert((peer, route), (local_pref, looped));
+                }
+                Step::Withdraw { peer, route } => {
+                    rib.withdraw(peer, Family::Vpnv4, key(route));
+                    model.remove(&(peer, route));
+                }
+                Step::Down { peer } => {
+                    rib.peer_down(peer, "down".to_owned());
+                    model.retain(|(from, _), _| *from != peer);
+                    rib.peer_up(peer, source(peer));
+                }
+                Step::Look(count) => {
+                    for _ in 0..count {
+                        if let Some(update) = rib.next_update() {
+                            hear(&mut told, update);
+                        }
+                    }
+                }
+            }
+        }
+        while let Some(update) = rib.next_update() {
+            hear(&mut told, update);
+        }
+        for route in 0..6 {
+            // Highest LOCAL_PREF, then lowest router id.
+            let best = (0..4)
+                .filter_map(|peer| model.get(&(peer, route)).map(|(pref, bad)| (peer, *pref, *bad)))
+                .filter(|(_, _, looped)| !looped)
+                .max_by_key(|(peer, pref, _)| (*pref, u32::MAX - *peer));
+            let address = best.map(|(peer, ..)| source(peer).address);
+            prop_assert_eq!(told.get(&key(route)).copied(), address);
+        }
+        for peer in 0..4 {
+            let held = || model.iter().filter(move |((from, _), _)| *from == peer);
+            let received = held().count() as u64;
+            let accepted = held().filter(|(_, (_, looped))| !looped).count() as u64;
+            prop_assert_eq!(rib.counts(peer), Counts { received, accepted });
+        }
+        let live: std::collections::BTreeSet<u8> = model.keys().map(|(_, route)| *route).collect();
+        prop_assert_eq!(rib.routes(Family::Vpnv4).count(), live.len());
+    }
+}
+
+#[test]
+fn equal_attribute_sets_are_kept_once_and_not_for_ever() {
+    let mut interner = Interner::default();
+    let set = |med| PathAttributes { med: Some(med), ..PathAttributes::new(IpAddr::from([1; 4])) };
+    let kept = interner.intern(set(7));
+    assert!(Arc::ptr_eq(&kept, &interner.intern(set(7))));
+    for med in 0..100_000 {
+        interner.intern(set(med));
+    }
+    assert!(Arc::strong_count(&kept) == 2, "in use, so it stayed");
+    assert!(interner.len() <= 1025, "{} sets that nobody uses", interner.len());
+}

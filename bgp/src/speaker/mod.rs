@@ -218,6 +218,13 @@ impl Speaker {
         self.by_address.contains_key(&address)
     }
 
+    /// The connection of a peer that is furthest, if there is one.
+    pub fn connection_of(&self, address: IpAddr) -> Option<ConnectionId> {
+        let peer = self.peer(*self.by_address.get(&address)?)?;
+        let session = peer.session.and_then(|session| peer.links[session.way as usize].as_ref());
+        session.or(peer.links.iter().flatten().next()).map(|link| link.id)
+    }
+
     /// Somebody has connected to us. `None`: close it at once, it is not welcome.
     pub fn accepted(
         &mut self,
