@@ -16,6 +16,8 @@ pub mod commit;
 pub mod compile;
 pub mod core;
 pub mod desired;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
 pub mod forwarding;
 pub mod ids;
 pub mod labels;

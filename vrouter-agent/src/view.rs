@@ -47,7 +47,7 @@ pub fn answer(
         },
         Query::Apply { .. } => return Err(Failure::Unavailable("not a view".into())),
         #[cfg(feature = "fault-injection")]
-        Query::Panic => std::panic::panic_any("injected into the agent"),
+        Query::Panic => crate::fault::panic_in("agent"),
     })
 }
 

@@ -1,6 +1,13 @@
 //! Applying configurations one after the other leaves the data plane as a fresh start with the last one would, and a restart of
 //! the agent changes nothing in it. The core runs here without threads against a data plane that checks the rules of the seam.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may fail loudly"
+)]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,7 +197,10 @@ enum To {
 /// The model without numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
-    underlay: (Option<Ipv4Addr>, Vec<(u8, Ipv4Net)>, Vec<(Ipv4Net, Ipv4Addr)>, Vec<Ipv4Net>),
+    tunnel_address: Option<Ipv4Addr>,
+    port_addresses: Vec<(u8, Ipv4Net)>,
+    underlay: BTreeMap<Ipv4Net, Ipv4Addr>,
+    tunnel_sources: Vec<Ipv4Net>,
     vrfs: BTreeSet<String>,
     subnets: BTreeSet<(String, Ipv4Net, Ipv4Addr)>,
     vifs: BTreeMap<(u8, VlanId), (String, Mac, BTreeSet<Ipv4Addr>)>,
@@ -225,12 +235,10 @@ impl Named {
         let addresses =
             |id: &VifId| m.vif_addresses.keys().filter(|(v, _)| v == id).map(|(_, a)| *a).collect();
         Named {
-            underlay: (
-                m.tunnel_address,
-                m.port_addresses.keys().map(|(port, address)| (port.0, *address)).collect(),
-                m.underlay.iter().map(|(prefix, via)| (*prefix, *via)).collect(),
-                m.tunnel_sources.keys().copied().collect(),
-            ),
+            tunnel_address: m.tunnel_address,
+            port_addresses: m.port_addresses.keys().map(|(port, net)| (port.0, *net)).collect(),
+            underlay: m.underlay.clone(),
+            tunnel_sources: m.tunnel_sources.keys().copied().collect(),
             vrfs: m.vrfs.keys().map(vrf).collect(),
             subnets: m
                 .subnets

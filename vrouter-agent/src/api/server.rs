@@ -281,7 +281,7 @@ async fn fault(State(shared): State<Shared>, Parameters(words): Words) -> Outcom
                 shared.speaker().ok_or(Failure::Unknown("there is no BGP task".into()))?;
             speaker.inject_panic().await.map_err(speaker_gone)?;
         }
-        Some("api") => std::panic::panic_any("injected into the API"),
+        Some("api") => crate::fault::panic_in("API"),
         Some("agent") => drop(shared.ask(Query::Panic).await?),
         _ => return Err(Failure::Refused(vec!["write task=bgp, task=api or task=agent".into()])),
     }

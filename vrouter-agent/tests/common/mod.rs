@@ -111,7 +111,7 @@ impl Plane {
             Op::Sweep => self.sweep(),
             Op::TunnelAddressSet { address } => m.tunnel_address = Some(address),
             Op::PortAddressSet { port, address } => {
-                drop(m.port_addresses.insert((port, address), ()))
+                m.port_addresses.insert((port, address), ());
             }
             Op::PortAddressDel { port, address } => {
                 known(m.port_addresses.remove(&(port, address)).is_some())?
@@ -219,26 +219,17 @@ impl Plane {
         Ok(())
     }
 
+    /// What the new run set, by its own ops alone, must be all that is left, and must stand already.
     fn sweep(&mut self) {
-        let fresh = self.fresh.take().expect("a resync before the sweep");
-        let mut kept = Model::default();
-        let (mut old, log) = (std::mem::take(&mut self.model), std::mem::take(&mut self.log));
-        std::mem::swap(&mut old, &mut kept);
-        let now = kept;
-        // What the new run set, by its own ops alone, must be all that is left.
-        self.model = Model::default();
-        let muted = std::mem::replace(&mut self.mute, true);
-        for op in fresh {
-            if !matches!(op, Op::Commit { .. } | Op::Snapshot { .. }) {
-                if let Err(refusal) = self.apply(op) {
-                    self.breaches.push(format!("after the sweep: {op:?}: {refusal}"));
-                }
+        let before = std::mem::take(&mut self.model);
+        for op in self.fresh.take().expect("a resync before the sweep") {
+            let about_tables = !matches!(op, Op::Commit { .. } | Op::Snapshot { .. });
+            if about_tables && let Err(refusal) = self.apply(op) {
+                self.breaches.push(format!("after the sweep: {op:?}: {refusal}"));
             }
         }
-        self.mute = muted;
-        self.log = log;
         for (key, nexthop) in &self.model.routes {
-            if now.routes.get(key) != Some(nexthop) {
+            if before.routes.get(key) != Some(nexthop) {
                 self.breaches.push(format!("the sweep changed {key:?}"));
             }
         }
