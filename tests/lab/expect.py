@@ -32,7 +32,7 @@ def static_pair(lab, world, encapsulation, overhead):
     world.start()
     world.static_routes(encapsulation)
     before = world.one.interface("a")
-    capture = Capture(lab, world.two.namespace, "fab0")
+    capture = Capture(lab, "fabric", (world.one.namespace, "fab0"), (world.two.namespace, "fab0"))
     with world.one.moves(), world.two.moves():
         got, out = world.a.ping(world.b.address, 20)
         equal(got, 20, f"echo replies through {encapsulation}\n{out}")

@@ -22,22 +22,21 @@ _SO_RCVBUFFORCE = 33
 
 
 class RawPort:
-    """Every frame of a device, with its VLAN tag where it was on the wire, handed to `listeners` in one thread."""
+    """Every frame that arrives at a device, with its VLAN tag where it was on the wire, handed to `listeners` in one thread."""
 
-    def __init__(self, lab, namespace, device, outgoing=False):
+    def __init__(self, lab, namespace, device):
         self.device, self.listeners, self._closed = device, [], False
-        self.socket = namespace.call(lambda: self._open(device, outgoing))
+        self.socket = namespace.call(lambda: self._open(device))
         self.thread = threading.Thread(target=self._receive, daemon=True)
         self.thread.start()
         lab.closing(self.close)
 
     @staticmethod
-    def _open(device, outgoing):
+    def _open(device):
         raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         raw.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 16 << 20)
         raw.setsockopt(_SOL_PACKET, _AUXDATA, 1)
-        if not outgoing:
-            raw.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+        raw.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         raw.bind((device, 3))
         raw.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP,
                        struct.pack("iHH8s", socket.if_nametoindex(device), _MR_PROMISC, 0, b""))

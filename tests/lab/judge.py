@@ -10,14 +10,18 @@ from .net import Failure, check
 
 
 class Capture:
-    """Writes every frame of a device to a pcap file, both directions, from the moment it is made until `stop()`."""
+    """Writes every frame that arrives at some devices to one pcap file, from the moment it is made until `stop()`.
 
-    def __init__(self, lab, namespace, device, name=None):
-        self.path = lab.directory / f"{name or namespace.name + '.' + device}.pcap"
+    Arrives: what a DPDK port sends passes by the kernel's taps on its own side, so both directions of a wire need both ends.
+    """
+
+    def __init__(self, lab, name, *places):
+        self.path = lab.directory / f"{name}.pcap"
         self._file, self._lock = open(self.path, "wb"), threading.Lock()
         self._file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-        self.port = RawPort(lab, namespace, device, outgoing=True)
-        self.port.listeners.append(self._write)
+        self.ports = [RawPort(lab, namespace, device) for namespace, device in places]
+        for port in self.ports:
+            port.listeners.append(self._write)
 
     def _write(self, frame):
         now = time.time()
@@ -27,7 +31,8 @@ class Capture:
 
     def stop(self, settle=0.3):
         time.sleep(settle)
-        self.port.close()
+        for port in self.ports:
+            port.close()
         with self._lock:
             self._file.close()
         return self

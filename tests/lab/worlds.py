@@ -16,18 +16,18 @@ def peer(address, asn=64512, port=1790, **more):
     return {"address": address, "asn": asn, "port": port, "local-address": LOCAL, **{k.replace("_", "-"): v for k, v in more.items()}}
 
 
-def device(number, name, extra=""):
-    return f"vdev:net_af_packet{number},iface={name}{extra}"
+def device(number, name, extra="", driver="net_af_packet"):
+    return f"vdev:{driver}{number},iface={name}{extra}"
 
 
-def gateway_config(lab, address, mtu=FABRIC_MTU, gw_mtu=1500, extra=""):
+def gateway_config(lab, address, mtu=FABRIC_MTU, gw_mtu=1500, extra="", driver="net_af_packet"):
     """The smallest useful configuration: a fabric port with `address`, and a gateway port."""
-    gw_port = {"name": "gw0", "role": "gateway", "device": device(1, "gw0", extra), "mtu": gw_mtu}
+    gw_port = {"name": "gw0", "role": "gateway", "device": device(1, "gw0", extra, driver), "mtu": gw_mtu}
     if lab.strip:
         gw_port["vlan-strip"] = True
     return {
         "router": {"router-id": address, "asn": 64512, "tunnel-sources": ["192.0.2.0/24"]},
-        "port": [{"name": "fabric0", "role": "fabric", "device": device(0, "fab0", extra), "addresses": [f"{address}/24"], "mtu": mtu},
+        "port": [{"name": "fabric0", "role": "fabric", "device": device(0, "fab0", extra, driver), "addresses": [f"{address}/24"], "mtu": mtu},
                  gw_port],
         "vrf": [],
         "instance": [],
@@ -52,12 +52,12 @@ class OnePe:
         [hosts] == trunk == gw0 [ gw1 ] fab0 == wire == [pe 192.0.2.2]
     """
 
-    def __init__(self, lab, mtu=FABRIC_MTU, gw_mtu=1500, extra=""):
+    def __init__(self, lab, mtu=FABRIC_MTU, gw_mtu=1500, extra="", driver="net_af_packet"):
         self.lab = lab
         self.namespace, self.outside, self.rack = lab.namespace("gw1"), lab.namespace("far"), lab.namespace("rack")
         lab.veth(self.namespace, "fab0", self.outside, "wire", mtu)
         lab.veth(self.namespace, "gw0", self.rack, "trunk", gw_mtu)
-        self.config = gateway_config(lab, "192.0.2.1", mtu, gw_mtu, extra)
+        self.config = gateway_config(lab, "192.0.2.1", mtu, gw_mtu, extra, driver)
         self.gateway = Gateway(lab, self.namespace, self.config)
         self.pe = ForeignPe(RawPort(lab, self.outside, "wire"), "02:00:00:00:00:02", "192.0.2.2", "192.0.2.1")
         self.hosts = VlanHosts(RawPort(lab, self.rack, "trunk"))

@@ -20,13 +20,13 @@ def run(lab):
     world.static_route("10.3.0.0/24", 1048575, "mplsogre")
     host = world.add("a", 107, "10.1.0.7")
     world.start()
-    capture = Capture(lab, world.outside, "wire")
+    capture = Capture(lab, "fabric", (world.outside, "wire"))
     with world.gateway.moves():
         for target in ("10.2.0.9", "10.3.0.9"):
             for flow in range(FLOWS):
                 for n in range(EACH):
                     host.send(IP(src="10.1.0.7", dst=target, ttl=17, id=flow * EACH + n, tos=0x28) /
-                              UDP(sport=20000 + flow, dport=7) / Raw(pattern(100 + flow)))
+                              UDP(sport=20000 + flow, dport=40001) / Raw(pattern(100 + flow)))
         wait(lambda: len(world.pe.received) >= 2 * FLOWS * EACH, "every packet reaches the foreign PE")
     capture.stop()
     none_malformed(capture.path, "mpls")
