@@ -12,22 +12,22 @@ BIG_FRAMES = ",blocksz=65536,framesz=16384,framecnt=512"
 
 
 def run(lab):
-    world = OnePe(lab, mtu=9032, gw_mtu=9000, extra=BIG_FRAMES)
+    world = OnePe(lab, mtu=9000, gw_mtu=9000, extra=BIG_FRAMES)
     world.config["vrf"] = [vrf()]
     world.static_route("10.2.0.0/24", 1000, "mplsoudp")
-    host = world.add("a", 107, "10.1.0.7")
+    host, neighbor = world.add("a", 107, "10.1.0.7"), world.add("b", 108, "10.1.0.8")
     world.start()
     gateway, pe = world.gateway, world.pe
-    label = gateway.label_of(interface="a")
-    pe.serve(1000, "10.2.0.9", label)
+    pe.serve(1000, "10.2.0.9", gateway.label_of(interface="a"))
+    most = 9000 - 32
     with gateway.moves():
-        for size in (1472, 4000, 8972):
-            reply = host.ping("10.2.0.9", size=size, df=True)
-            check(reply and reply[ICMP].type == 0, f"{size + 28} bytes pass whole")
+        for target, size in (("10.2.0.9", 1500), ("10.2.0.9", 4000), ("10.2.0.9", most), (neighbor.address, 9000)):
+            reply = host.ping(target, size=size - 28, df=True)
+            check(reply and reply[ICMP].type == 0, f"{size} bytes pass whole to {target}")
     with gateway.moves(too_big=1):
-        error = host.ping("10.2.0.9", size=8973, df=True)
+        error = host.ping("10.2.0.9", size=most + 1 - 28, df=True)
         check(error, "one byte more is told")
-        equal(error[ICMP].nexthopmtu, 9000, "MTU in frag-needed")
+        equal(error[ICMP].nexthopmtu, most, "MTU in frag-needed")
     gateway.stop()
 
     # The PMD's own frames are too small for the MTU: a clear error instead of frames cut on the way.
