@@ -208,9 +208,9 @@ impl Service {
             return Some(*id);
         }
         let Key::Underlay(port, _) = key else { return None };
-        let id = self.free_adjacencies.pop().unwrap_or(AdjacencyId(self.adjacencies.len() as u32));
+        let id = self.free_adjacency();
         if self.writer.adjacency_set(id, port, None).is_err() {
-            self.free_adjacencies.push(id);
+            self.resting_adjacencies.push_front((self.writer.publish(), id));
             return None;
         }
         self.adjacencies.insert(key, id);
@@ -229,7 +229,22 @@ impl Service {
             self.neighbors.untrack(key);
             if let Some(id) = self.adjacencies.remove(&key) {
                 let _ = self.writer.adjacency_del(id);
-                self.free_adjacencies.push(id);
+                self.resting_adjacencies.push_back((self.writer.publish(), id));
+            }
+        }
+    }
+
+    /// An id that no worker knows any more: a worker in mid-burst may still hold a tunnel that names a freed one.
+    fn free_adjacency(&mut self) -> AdjacencyId {
+        match self.resting_adjacencies.front() {
+            Some((token, id)) if self.tables.domain().grace_passed(*token) => {
+                let id = *id;
+                self.resting_adjacencies.pop_front();
+                id
+            }
+            _ => {
+                self.next_adjacency += 1;
+                AdjacencyId(self.next_adjacency - 1)
             }
         }
     }
