@@ -38,8 +38,8 @@ def vpn_update(prefix=b"\x0a\x08\x00", label=3000, extra=b"", origin=b"\x00"):
 class Session:
     """The other end of the gateway's session, by hand."""
 
-    def __init__(self, listener, open_message=None):
-        self.socket, _ = listener.accept()
+    def __init__(self, namespace, open_message=None):
+        self.socket = namespace.call(lambda: socket.create_connection((LOCAL, 179), 5, (PEER, 0)))
         self.socket.settimeout(10)
         self.buffer = b""
         self.socket.sendall(hello() if open_message is None else open_message)
@@ -103,26 +103,16 @@ OPENS = [
 def run(lab):
     world = OnePe(lab)
     world.config["vrf"] = [vrf()]
-    world.bgp(peer(PEER))
+    world.bgp(peer(PEER, passive=True))  # we dial: it would pause longer after each fault
     world.namespace.address(f"{PEER}/32")
     host = world.add("a", 107, "10.1.0.7")
-
-    def listen():
-        server = socket.socket()
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind((PEER, 1790))
-        server.listen(4)
-        server.settimeout(40)
-        return server
-    listener = world.namespace.call(listen)
-    lab.closing(listener.close)
     world.start()
     gateway = world.gateway
 
     for what, data, expected in OPENS:
-        equal(Session(listener, data).notification(), expected, f"NOTIFICATION for {what}")
+        equal(Session(world.namespace, data).notification(), expected, f"NOTIFICATION for {what}")
     for what, data, expected in RESETS:
-        session = Session(listener).establish()
+        session = Session(world.namespace).establish()
         session.socket.sendall(vpn_update())
         wait(lambda: "10.8.0.0/24" in gateway.routes("red"), "the good route before the bad message is learnt")
         session.socket.sendall(data)
@@ -131,7 +121,7 @@ def run(lab):
         check(gateway.peer(PEER)["last_error"], "the reason is told")
 
     # What RFC 7606 wants treated as a withdrawal, or discarded, leaves the session alone.
-    session = Session(listener).establish()
+    session = Session(world.namespace).establish()
     session.socket.sendall(vpn_update())
     wait(lambda: "10.8.0.0/24" in gateway.routes("red"), "the route is learnt")
     session.socket.sendall(vpn_update(origin=b"\x09"))
