@@ -1,3 +1,5 @@
+mod oracle;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::collection::vec;

@@ -1,0 +1,78 @@
+//! Against another implementation: what we write it reads, and what it writes of that we read.
+
+use netgauze_bgp_pkt::BgpMessage;
+use netgauze_bgp_pkt::wire::deserializer::BgpParsingContext;
+use netgauze_parse_utils::WritablePdu;
+use netgauze_parse_utils::reader::SliceReader;
+use netgauze_parse_utils::traits::ParseFromWithOneInput;
+
+use super::*;
+
+/// Every message in `bytes`, read and written again by the oracle.
+fn through(bytes: &[u8], four_octets: bool) -> Vec<u8> {
+    let mut context =
+        if four_octets { BgpParsingContext::default() } else { BgpParsingContext::asn2_default() };
+    let (mut rest, mut out) = (bytes, Vec::new());
+    while let Some(length) = frame(rest).unwrap() {
+        let (one, more) = rest.split_at(length);
+        let message = BgpMessage::parse(&mut SliceReader::new(one), &mut context)
+            .unwrap_or_else(|error| panic!("{error}: {one:02x?}"));
+        message.write(&mut out).unwrap();
+        rest = more;
+    }
+    out
+}
+
+/// The oracle wants unicast prefixes and distinguishers of known types; we carry any.
+fn tame(nlri: &mut Nlri) {
+    let prefix = nlri.route.prefix;
+    let [_, b, c, d] = prefix.network().octets();
+    let bits = prefix.prefix_len().max(8);
+    nlri.route.prefix = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(10, b, c, d), bits).trunc();
+    if let Some(rd) = &mut nlri.route.rd {
+        let [_, kind, rest @ ..] = rd.octets();
+        let [a, b, c, d, e, f] = rest;
+        *rd = RouteDistinguisher::from_octets([0, kind % 3, a, b, c, d, e, f]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn the_oracle_agrees_about_updates(
+        (family, mut routes) in any_family().prop_flat_map(|f| (Just(f), vec(any_route(f), 1..300))),
+        mut attributes in any_attributes(),
+    ) {
+        // Codes that it gives a meaning to, which arbitrary octets do not have.
+        attributes.unknown.retain(|u| u.code > 128 && u.code < 255);
+        routes.iter_mut().for_each(tame);
+        let mut bytes = Vec::new();
+        let context = EncodeContext { four_octet_as: true };
+        encode_reach(family, &attributes, &routes, context, &mut bytes).unwrap();
+        let back = through(&bytes, true);
+        let (mut rest, mut got) = (back.as_slice(), Vec::new());
+        while let Some(length) = frame(rest).unwrap() {
+            let (one, more) = rest.split_at(length);
+            let update = decode_update(one, &internal()).unwrap();
+            prop_assert_eq!(&update.faults, &[]);
+            prop_assert_eq!(&update.reach[0].attributes, &attributes);
+            got.extend(update.reach[0].routes.clone());
+            rest = more;
+        }
+        prop_assert_eq!(got, routes);
+    }
+}
+
+#[test]
+fn the_oracle_agrees_about_the_other_messages() {
+    let mut bytes = Vec::new();
+    Open::offer(&local()).encode(&mut bytes);
+    encode_keepalive(&mut bytes);
+    for family in Family::ALL {
+        encode_end_of_rib(family, &mut bytes);
+        RouteRefresh::request(family).encode(&mut bytes);
+    }
+    Notification::with_data(6, 2, b"\x05lunch").encode(&mut bytes);
+    assert_eq!(through(&bytes, true), bytes);
+}
