@@ -17,7 +17,7 @@ use crate::api::metrics::{self, Figures};
 use crate::api::{Answer, Failure, Query, RefusedRow};
 use crate::compile::Hop;
 use crate::core::Core;
-use crate::desired::{Source, config_encapsulation};
+use crate::desired::{Source, VrfPlan, config_encapsulation, lowest};
 use crate::labels::Unix;
 
 /// Answers what can be answered at once; `rows` is a snapshot, if the question needs one.
@@ -189,29 +189,31 @@ fn interface_state(core: &Core<'_>, instance: &Instance, vif: Option<VifId>) -> 
 
 fn vrfs(core: &Core<'_>) -> Vec<VrfRow> {
     let tables = core.forwarding.tables();
-    let row = |plan: &crate::desired::VrfPlan| VrfRow {
+    let mut interfaces: BTreeMap<VrfId, u64> = BTreeMap::new();
+    for vif in tables.vifs.values() {
+        *interfaces.entry(vif.vrf).or_default() += 1;
+    }
+    let subnets = |vrf: VrfId| {
+        let all = tables.subnets.range((vrf, lowest())..);
+        all.take_while(move |((other, _), _)| *other == vrf)
+            .map(|((_, prefix), _)| IpNet::V4(*prefix))
+    };
+    let row = |plan: &VrfPlan| VrfRow {
         name: plan.name.clone(),
         id: u32::from(plan.id.0),
         rd: plan.rd.map(|rd| rd.to_string()).unwrap_or_default(),
         import: plan.import.iter().map(ToString::to_string).collect(),
         export: plan.export.iter().map(ToString::to_string).collect(),
-        subnets: of_vrf(tables.subnets.keys(), plan.id).map(IpNet::V4).collect(),
+        subnets: subnets(plan.id).collect(),
         routes: core.forwarding.routes_of(plan.id).count() as u64,
-        interfaces: tables.vifs.values().filter(|vif| vif.vrf == plan.id).count() as u64,
+        interfaces: interfaces.get(&plan.id).copied().unwrap_or(0),
         label: plan.label.map(wire::Label::value),
     };
     core.local.vrfs.iter().map(row).collect()
 }
 
-fn of_vrf<'a>(
-    keys: impl Iterator<Item = &'a (VrfId, ipnet::Ipv4Net)>,
-    vrf: VrfId,
-) -> impl Iterator<Item = ipnet::Ipv4Net> {
-    keys.filter(move |(other, _)| *other == vrf).map(|(_, prefix)| *prefix)
-}
-
 fn routes(core: &Core<'_>, vrf: Option<&str>) -> Result<Vec<RouteRow>, Failure> {
-    let chosen = |plan: &&crate::desired::VrfPlan| vrf.is_none_or(|name| name == plan.name);
+    let chosen = |plan: &&VrfPlan| vrf.is_none_or(|name| name == plan.name);
     let plans: Vec<_> = core.local.vrfs.iter().filter(chosen).collect();
     if let (Some(name), true) = (vrf, plans.is_empty()) {
         return Err(Failure::Unknown(format!("there is no VRF {name}")));
@@ -287,8 +289,10 @@ fn vrf_name<'a>(core: &'a Core<'_>, vrf: VrfId) -> Option<&'a str> {
 }
 
 fn refused(core: &Core<'_>) -> Vec<RefusedRow> {
+    let names: BTreeMap<VrfId, &str> =
+        core.local.vrfs.iter().map(|plan| (plan.id, plan.name.as_str())).collect();
     let row = |route: crate::vrf::Refused| RefusedRow {
-        vrf: vrf_name(core, route.vrf).unwrap_or("?").into(),
+        vrf: names.get(&route.vrf).copied().unwrap_or("?").into(),
         rd: route.rd.to_string(),
         prefix: route.prefix.to_string(),
         peer: route.peer,

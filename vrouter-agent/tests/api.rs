@@ -222,6 +222,8 @@ fn wrong_questions_are_refused_in_words() {
         ("GET", "/v1/bgp/routes?peer=me", "", 400, "me"),
         ("POST", "/v1/bgp/refresh?peer=192.0.2.10", "", 404, "[bgp]"),
         ("POST", "/v1/config/apply", r#"{"file":"/nonesuch.toml"}"#, 400, "/nonesuch.toml"),
+        ("POST", "/v1/config/apply", "{}", 400, "file"),
+        ("POST", "/v1/status", "", 400, "POST"),
     ] {
         let (got, errors) = node.errors(method, path, body);
         assert_eq!(got, code, "{path}: {errors:?}");

@@ -57,7 +57,7 @@ pub fn router(shared: Shared) -> Router {
         .route(path::METRICS, get(metrics_text));
     #[cfg(feature = "fault-injection")]
     let router = router.route(path::FAULT_PANIC, post(fault));
-    router.fallback(no_such_path).with_state(shared)
+    router.fallback(no_such_path).method_not_allowed_fallback(wrong_method).with_state(shared)
 }
 
 /// A path that shows one view.
@@ -98,6 +98,10 @@ impl IntoResponse for Failure {
 
 async fn no_such_path(uri: axum::http::Uri) -> Failure {
     Failure::Unknown(format!("there is no {}", uri.path()))
+}
+
+async fn wrong_method(method: axum::http::Method, uri: axum::http::Uri) -> Failure {
+    Failure::Refused(vec![format!("{} does not take {method}", uri.path())])
 }
 
 async fn routes(State(shared): State<Shared>, Parameters(words): Words) -> Outcome {
@@ -242,7 +246,9 @@ async fn reload(State(shared): State<Shared>) -> Outcome {
     apply_file(&shared, &file).await
 }
 
-async fn apply(State(shared): State<Shared>, Json(request): Json<ApplyRequest>) -> Outcome {
+async fn apply(State(shared): State<Shared>, body: String) -> Outcome {
+    let request: ApplyRequest = serde_json::from_str(&body)
+        .map_err(|error| Failure::Refused(vec![format!("not {{\"file\": \"PATH\"}}: {error}")]))?;
     apply_file(&shared, Path::new(&request.file)).await
 }
 

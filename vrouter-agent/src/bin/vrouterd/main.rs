@@ -3,7 +3,7 @@
 mod doctor;
 mod plane;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -102,7 +102,12 @@ fn run(file: &Path) -> Result<(), Vec<String>> {
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VROUTER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(io::stderr)
+        .init();
 }
 
 /// Tells the service manager, if there is one.
