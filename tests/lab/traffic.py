@@ -7,7 +7,7 @@ from .net import check
 
 
 class Stream:
-    """Echo requests from a raw host, `rate` a second, until stopped; then says which were never answered."""
+    """Echo requests from a raw host, `rate` a second, until finished; then says which were never answered."""
 
     def __init__(self, host, target, rate=50):
         self.host, self.target, self.gap = host, target, 1 / rate
@@ -27,17 +27,24 @@ class Stream:
             self.sent.append((time.monotonic(), request))
             self._stop.wait(self.gap)
 
-    def stop(self):
-        """The requests that got no echo reply."""
-        time.sleep(0.3)
+    def finish(self):
         self._stop.set()
         self._thread.join()
-        time.sleep(0.5)
-        answered = {(p["ICMP"].id, p["ICMP"].seq) for p in list(self.host.inbox.items) if "ICMP" in p and p["ICMP"].type == 0}
-        return [r for _, r in self.sent if (r["ICMP"].id, r["ICMP"].seq) not in answered]
 
-    def stop_without_loss(self):
-        lost = self.stop()
-        check(len(self.sent) >= 10, f"only {len(self.sent)} packets were sent")
-        check(not lost, f"{self.host.address} to {self.target}: {len(lost)} of {len(self.sent)} packets lost, the first is "
-                        f"number {[r for _, r in self.sent].index(lost[0]) if lost else 0}")
+    def lost(self):
+        """Numbers of the requests that got no echo reply."""
+        answered = {(p["ICMP"].id, p["ICMP"].seq) for p in list(self.host.inbox.items) if "ICMP" in p and p["ICMP"].type == 0}
+        return [n for n, (_, r) in enumerate(self.sent) if (r["ICMP"].id, r["ICMP"].seq) not in answered]
+
+
+def without_loss(*streams):
+    """Stops the streams; not one of their packets may have been lost."""
+    time.sleep(0.3)
+    for stream in streams:
+        stream.finish()
+    time.sleep(0.5)
+    for stream in streams:
+        check(len(stream.sent) >= 10, f"only {len(stream.sent)} packets were sent")
+        lost = stream.lost()
+        check(not lost, f"{stream.host.address} to {stream.target}: {len(lost)} of {len(stream.sent)} packets lost, "
+                        f"number {lost[0] if lost else 0} first")

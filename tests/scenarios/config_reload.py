@@ -4,7 +4,7 @@ Breaks when: a reload rebuilds unchanged interfaces, or forgets to remove the in
 """
 
 from lab.net import check, equal, wait
-from lab.traffic import Stream
+from lab.traffic import Stream, without_loss
 from lab.worlds import OnePe, instance, vrf
 
 BOTH_WAYS = True
@@ -49,7 +49,7 @@ def run(lab):
     gateway.apply()
     wait(lambda: pe.received.items[-1].label == 1001, "the new label is used")
     equal(pe.received.items[-1].encapsulation, "mplsogre", "encapsulation after the reload")
-    stream.stop_without_loss()
+    without_loss(stream)
 
     # Nothing to do changes nothing.
     generation = gateway.show("status")["generation"]

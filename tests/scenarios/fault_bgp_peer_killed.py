@@ -8,7 +8,7 @@ import signal
 from lab.bgpcheck import LOCAL
 from lab.net import equal, wait
 from lab.peers import GoBgp
-from lab.traffic import Stream
+from lab.traffic import Stream, without_loss
 from lab.worlds import OnePe, peer, vrf
 
 A, B = "10.255.0.2", "10.255.0.5"
@@ -56,7 +56,6 @@ def run(lab):
     gateway.wait_established(A)
     first.add("10.3.0.0/24", label=2003, rd="64512:21", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
     wait(lambda: "10.3.0.0/24" in gateway.routes("red"), "the route is back")
-    for stream in streams:
-        stream.stop_without_loss()
+    without_loss(*streams)
     equal(gateway.process.pid, pid, "the process")
     equal(gateway.process.alive(), True, "the process lives")

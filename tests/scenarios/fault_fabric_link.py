@@ -4,7 +4,7 @@ Breaks when: carrier is taken from the PMD alone, which goes on saying "up", or 
 """
 
 from lab.net import check, equal, wait
-from lab.traffic import Stream
+from lab.traffic import Stream, without_loss
 from lab.worlds import OnePe, vrf
 
 BOTH_WAYS = True
@@ -37,5 +37,5 @@ def run(lab):
         wait(lambda: state()["fabric0"] == "up", "the port is up again")
         wait(lambda: a.ping("10.2.0.9", timeout=0.3), "the far host is reached again", timeout=15)
         gateway.wait_ready()
-    local.stop_without_loss()
+    without_loss(local)
     equal((gateway.process.pid, gateway.process.alive()), (pid, True), "the process")
