@@ -1,5 +1,7 @@
 //! The walls: who may depend on whom, and where `unsafe` may stand. Fails on any edge that is not listed here.
 
+#![allow(clippy::unwrap_used)] // All of it is test code: a failure to read is a failed test.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +29,12 @@ const SEAM: &[&str] = &["seam", "drops"];
 const UNSAFE: &[&str] = &["ffi/", "vrouter-dp/engine/src/publish", "bgp/src/io/sockopt"];
 
 fn metadata() -> Metadata {
-    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--offline".into()]).exec().unwrap()
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".into()])
+        .exec()
+        .unwrap()
 }
 
 fn root() -> PathBuf {
@@ -37,7 +44,8 @@ fn root() -> PathBuf {
 #[test]
 fn packages_depend_downwards_only() {
     let metadata = metadata();
-    let ours: BTreeSet<&str> = metadata.workspace_packages().iter().map(|p| p.name.as_str()).collect();
+    let ours: BTreeSet<&str> =
+        metadata.workspace_packages().iter().map(|p| p.name.as_str()).collect();
     let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     let mut wrong = Vec::new();
     for package in metadata.workspace_packages() {
@@ -65,7 +73,9 @@ fn packages_depend_downwards_only() {
 #[test]
 fn the_agent_library_links_no_dpdk_and_the_config_no_sockets() {
     let metadata = metadata();
-    let find = |name: &str| metadata.workspace_packages().into_iter().find(|p| p.name.as_str() == name).unwrap();
+    let find = |name: &str| {
+        metadata.workspace_packages().into_iter().find(|p| p.name.as_str() == name).unwrap()
+    };
     let edge = |package: &str, dependency: &str| {
         find(package)
             .dependencies
@@ -76,7 +86,10 @@ fn the_agent_library_links_no_dpdk_and_the_config_no_sockets() {
     };
     assert!(edge("vrouter-agent", "vrouter-dp").optional, "only the binary may bring DPDK in");
     let bgp = edge("config", "bgp");
-    assert!(!bgp.features.iter().any(|f| f == "io"), "config uses the types of bgp, not its driver");
+    assert!(
+        !bgp.features.iter().any(|f| f == "io"),
+        "config uses the types of bgp, not its driver"
+    );
     assert!(!bgp.uses_default_features, "config uses the types of bgp only");
 }
 
@@ -106,15 +119,20 @@ fn the_agent_library_knows_only_the_seam_of_the_engine() {
 fn tables_do_not_know_stages_and_neither_knows_ports() {
     let engine = root().join("vrouter-dp/engine/src");
     let mut wrong = Vec::new();
-    for (folder, forbidden) in
-        [("table", &["stage", "pipeline", "std::time", "Instant"][..]), ("stage", &["seam::Op", "std::time", "Instant"][..])]
-    {
+    for (folder, forbidden) in [
+        ("table", &["stage", "pipeline", "std::time", "Instant"][..]),
+        ("stage", &["seam::Op", "std::time", "Instant"][..]),
+    ] {
         for file in rust_files(&engine.join(folder)) {
             let text = code(&file);
             let product = text.split("#[cfg(test)]").next().unwrap_or_default();
             for word in forbidden {
-                if product.contains(&format!("{word}::")) || product.contains(&format!("::{word}")) {
-                    wrong.push(format!("{} uses {word}", file.strip_prefix(&engine).unwrap().display()));
+                if product.contains(&format!("{word}::")) || product.contains(&format!("::{word}"))
+                {
+                    wrong.push(format!(
+                        "{} uses {word}",
+                        file.strip_prefix(&engine).unwrap().display()
+                    ));
                 }
             }
         }
@@ -128,10 +146,16 @@ fn unsafe_stands_where_it_is_allowed() {
     let mut wrong = Vec::new();
     for file in rust_files(&root) {
         let relative = file.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
-        if relative.starts_with("target/") || relative == "tests/layering.rs" || UNSAFE.iter().any(|p| relative.starts_with(p)) {
+        if relative.starts_with("target/")
+            || relative == "tests/layering.rs"
+            || UNSAFE.iter().any(|p| relative.starts_with(p))
+        {
             continue;
         }
-        if code(&file).lines().any(|l| l.contains("unsafe {") || l.contains("unsafe impl") || l.contains("unsafe fn")) {
+        if code(&file)
+            .lines()
+            .any(|l| l.contains("unsafe {") || l.contains("unsafe impl") || l.contains("unsafe fn"))
+        {
             wrong.push(relative);
         }
     }
@@ -140,7 +164,8 @@ fn unsafe_stands_where_it_is_allowed() {
 
 /// Names that follow `prefix` in paths and use lists: `engine::seam::Op`, `engine::{drops::Drop, seam}`.
 fn modules_of(text: &str, prefix: &str) -> Vec<String> {
-    let ident = |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let ident =
+        |s: &str| s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut found = Vec::new();
     for (at, _) in text.match_indices(prefix) {
         if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') {
@@ -172,7 +197,10 @@ fn modules_of(text: &str, prefix: &str) -> Vec<String> {
 /// The text of a file without its line comments.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
-    text.lines().map(|l| l.split_once("//").map_or(l, |(code, _)| code)).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|l| l.split_once("//").map_or(l, |(code, _)| code))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
