@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
-use tokio::time::{sleep_until, timeout};
+use tokio::task::{AbortHandle, JoinError, JoinSet, yield_now};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::connection::{self, CLOSE_TIME, Event, Pipe};
@@ -22,6 +22,8 @@ const EVENTS: usize = 64;
 const TOGETHER: usize = 256;
 /// Pause before a listening socket is tried again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// Pause after a connection that could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 enum Link {
     Dialling(AbortHandle),
@@ -39,10 +41,8 @@ struct State {
     listen_at: Option<Instant>,
 }
 
-/// Why the driver stops.
-enum Stop {
-    Asked(Option<oneshot::Sender<()>>),
-}
+/// The driver has to stop, and somebody may want to know when it has.
+struct Stop(Option<oneshot::Sender<()>>);
 
 pub(super) async fn run(
     config: SpeakerConfig,
@@ -62,7 +62,7 @@ pub(super) async fn run(
     };
     state.listen();
     let mut news: Option<Update> = None;
-    let Stop::Asked(reply) = loop {
+    let Stop(reply) = loop {
         state.act();
         news = match state.tell(news, &updates) {
             Ok(rest) => rest,
@@ -75,9 +75,9 @@ pub(super) async fn run(
                     permit.send(update);
                 }
             }
-            () = updates.closed() => break Stop::Asked(None),
+            () = updates.closed() => break Stop(None),
             command = commands.recv() => {
-                let Some(command) = command else { break Stop::Asked(None) };
+                let Some(command) = command else { break Stop(None) };
                 let mut next = Some(command);
                 let mut stop = None;
                 for _ in 0..TOGETHER {
@@ -105,6 +105,12 @@ pub(super) async fn run(
             accepted = accept(&state.listener) => state.accepted(accepted),
             () = until(state.listen_at), if state.listen_at.is_some() => state.listen(),
             () = until(due), if due.is_some() => {
+                // After a stall of the whole program a peer's KEEPALIVE may be waiting beside the
+                // hold timer that it would have restarted: first hear, then judge.
+                yield_now().await;
+                while let Ok(event) = inputs.try_recv() {
+                    state.input(event);
+                }
                 state.speaker.tick(Instant::now());
             }
             Some(ended) = state.tasks.join_next() => pass_on(ended),
@@ -136,7 +142,14 @@ async fn accept(
     listener: &Result<TcpListener, String>,
 ) -> std::io::Result<(TcpStream, SocketAddr)> {
     match listener {
-        Ok(listener) => listener.accept().await,
+        Ok(listener) => {
+            let accepted = listener.accept().await;
+            if accepted.is_err() {
+                // Out of descriptors, most likely: asking again at once would change nothing.
+                sleep(ACCEPT_AGAIN).await;
+            }
+            accepted
+        }
         Err(_) => std::future::pending().await,
     }
 }
@@ -196,7 +209,7 @@ impl State {
             match updates.try_send(update) {
                 Ok(()) => next = self.speaker.poll_update(),
                 Err(mpsc::error::TrySendError::Full(update)) => return Ok(Some(update)),
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err(Stop::Asked(None)),
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(Stop(None)),
             }
         }
         Ok(None)
@@ -235,7 +248,6 @@ impl State {
     fn accepted(&mut self, accepted: std::io::Result<(TcpStream, SocketAddr)>) {
         let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
-            // Out of descriptors, or a connection that died in the queue: the next one may do.
             Err(error) => return debug!(%error, "cannot accept a connection"),
         };
         let unknown = SocketAddr::new(connection::unspecified(remote.ip()), 0);
@@ -288,7 +300,7 @@ impl State {
                 let answer = answer.and_then(|l| l.local_addr().map_err(|error| error.to_string()));
                 let _ = reply.send(answer);
             }
-            Command::Shutdown(reply) => return Some(Stop::Asked(Some(reply))),
+            Command::Shutdown(reply) => return Some(Stop(Some(reply))),
             #[cfg(feature = "fault-injection")]
             #[allow(clippy::panic)] // what the feature is for
             Command::Panic => panic!("injected fault"),
