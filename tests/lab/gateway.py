@@ -223,8 +223,8 @@ class Gateway:
         if handed_out != handed_in:
             wrong.append(f"handed_out {handed_out} and handed_in {handed_in} over all workers differ")
         dropped, named = sum(w["dropped"] for w in rows), sum(self.drops().values())
-        if dropped > named:
-            wrong.append(f"workers dropped {dropped}, but the named reasons add up to {named} only")
+        if dropped != named:
+            wrong.append(f"workers dropped {dropped}, but the named reasons add up to {named}")
         return wrong
 
     def check_accounting(self):
