@@ -57,7 +57,7 @@ pub struct Router {
     pub asn: Asn,
     /// Where our tunnels start and end, and the next hop that we advertise. Default: `router-id`.
     pub tunnel_address: Ipv4Addr,
-    /// Order of preference among what a route offers; also what we advertise. Default: `["mplsoudp", "mplsogre"]`.
+    /// Order of preference among what a route offers. Own routes always offer both. Default: `["mplsoudp", "mplsogre"]`.
     pub encapsulations: Vec<Encapsulation>,
     /// Tunnel packets from these prefixes are accepted beside those from the tunnel ends learnt by BGP. Default: none.
     pub tunnel_sources: Vec<Ipv4Net>,

@@ -65,7 +65,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
     let carrier = dpdk::Carrier::open().map_err(|error| StartError::Limit(error.to_string()))?;
     let opened = port::open(config, cpus.len())?;
     let (_, mut writer) = Tables::new(cpus.len());
-    let notes = notes(&opened.ports);
+    let mut notes = notes(&opened.ports);
     let mut wiring = Wiring::new(cpus.len());
     let mut ports = Vec::new();
     for (index, open) in opened.ports.into_iter().enumerate() {
@@ -129,6 +129,15 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
             last_busy: (0, dpdk::cycles()),
         });
         shared.push(published);
+    }
+
+    // What this thread starts from here on, the service thread and the agent, keeps off the workers' CPUs where there are others.
+    let others: Vec<usize> = lcore::allowed()
+        .into_iter()
+        .filter(|cpu| !cpus.iter().any(|used| usize::from(*used) == *cpu))
+        .collect();
+    if !others.is_empty() && lcore::pin(&others).is_err() {
+        notes.push("control threads share the CPUs of the workers".into());
     }
 
     let parts = Parts {

@@ -296,9 +296,10 @@ impl State {
                 let _ = reply.send(answer);
             }
             Command::Listening(reply) => {
-                let answer = self.listener.as_ref().map_err(Clone::clone);
-                let answer = answer.and_then(|l| l.local_addr().map_err(|error| error.to_string()));
-                let _ = reply.send(answer);
+                let listener = self.listener.as_ref().map_err(Clone::clone);
+                let address =
+                    listener.and_then(|l| l.local_addr().map_err(|error| error.to_string()));
+                let _ = reply.send(self.listen.map(|_| address).transpose());
             }
             Command::Shutdown(reply) => return Some(Stop(Some(reply))),
             #[cfg(feature = "fault-injection")]

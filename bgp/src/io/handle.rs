@@ -35,7 +35,7 @@ pub(super) enum Command {
     Summary(oneshot::Sender<Vec<PeerSummary>>),
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
     Refresh(IpAddr, Family, oneshot::Sender<Result<(), HandleError>>),
-    Listening(oneshot::Sender<Result<SocketAddr, String>>),
+    Listening(oneshot::Sender<Result<Option<SocketAddr>, String>>),
     Shutdown(oneshot::Sender<()>),
     #[cfg(feature = "fault-injection")]
     Panic,
@@ -112,12 +112,12 @@ impl Handle {
         self.ask(|reply| Command::Refresh(peer, family, reply)).await?
     }
 
-    /// Where the speaker listens, or why it does not (yet): a port that is taken is tried again
-    /// each second.
+    /// Where the speaker listens, `None` if it was not told to, or why it does not (yet): a port that is taken is tried
+    /// again each second.
     ///
     /// # Errors
     /// [`HandleError::Gone`].
-    pub async fn listening(&self) -> Result<Result<SocketAddr, String>, HandleError> {
+    pub async fn listening(&self) -> Result<Result<Option<SocketAddr>, String>, HandleError> {
         self.ask(Command::Listening).await
     }
 

@@ -38,7 +38,7 @@ fn route(n: u8) -> OriginatedRoute {
 async fn sessions_over_sockets_carry_routes_and_end_politely() {
     let (one, mut one_news) = Driver::spawn(config(1, 64512), Some("127.0.0.1:0".parse().unwrap()));
     let (two, mut two_news) = Driver::spawn(config(2, 64512), None);
-    let port = one.listening().await.unwrap().unwrap().port();
+    let port = one.listening().await.unwrap().unwrap().unwrap().port();
     let (a, b) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
     one.originate(route(1)).await.unwrap();
     let passive = PeerConfig { passive: true, ..PeerConfig::new(b, Asn(64512)) };
@@ -75,7 +75,7 @@ async fn sessions_over_sockets_carry_routes_and_end_politely() {
 #[tokio::test]
 async fn strangers_are_refused_and_a_taken_port_is_tried_again() {
     let (one, _one_news) = Driver::spawn(config(1, 64512), Some("127.0.0.1:0".parse().unwrap()));
-    let address = one.listening().await.unwrap().unwrap();
+    let address = one.listening().await.unwrap().unwrap().unwrap();
     let stranger = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut buffer = [0; 1];
     let read = tokio::io::AsyncReadExt::read(&mut { stranger }, &mut buffer).await;

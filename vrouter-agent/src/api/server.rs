@@ -37,7 +37,7 @@ type Words = Parameters<HashMap<String, String>>;
 /// All paths.
 pub fn router(shared: Shared) -> Router {
     let router = Router::new()
-        .route(path::STATUS, view(Query::Status))
+        .route(path::STATUS, get(status))
         .route(path::PORTS, view(Query::Ports))
         .route(path::INTERFACES, view(Query::Interfaces))
         .route(path::VRFS, view(Query::Vrfs))
@@ -63,6 +63,17 @@ pub fn router(shared: Shared) -> Router {
 /// A path that shows one view.
 fn view(query: Query) -> axum::routing::MethodRouter<Shared> {
     get(async move |State(shared): State<Shared>| respond(shared.ask(query).await?))
+}
+
+/// The agent's own view, and what only the speaker knows.
+async fn status(State(shared): State<Shared>) -> Outcome {
+    let mut answer = shared.ask(Query::Status).await?;
+    if let (Answer::Status(status), Some(speaker)) = (&mut answer, shared.speaker())
+        && let Ok(Err(why)) = speaker.listening().await
+    {
+        status.warnings.push(format!("BGP does not listen: {why}"));
+    }
+    respond(answer)
 }
 
 impl Shared {
