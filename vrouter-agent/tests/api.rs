@@ -321,7 +321,7 @@ impl OtherPe {
                 };
                 let (handle, mut updates) =
                     bgp::io::Driver::spawn(speaker, Some("127.0.0.1:0".parse().unwrap()));
-                tell_port.send(handle.listening().await.unwrap().unwrap().port()).unwrap();
+                tell_port.send(handle.listening().await.unwrap().unwrap().unwrap().port()).unwrap();
                 let route = bgp::speaker::OriginatedRoute {
                     family: bgp::types::Family::Vpnv4,
                     rd: Some("192.0.2.9:1".parse().unwrap()),
