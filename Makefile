@@ -31,10 +31,11 @@ endif
 
 lint: setup
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features vrouter-agent/fault-injection -- -D warnings
 
 unit: setup
-	cargo test --workspace --locked
+	cargo test --workspace --locked --features vrouter-agent/fault-injection
+	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p engine --lib publish
 
 fuzz: setup
 	tests/fuzz/run $(FUZZ_SECONDS)
