@@ -240,8 +240,8 @@ class ForeignPe:
         port.listeners.append(self._heard)
 
     def serve(self, label, address, return_label, encapsulation=None):
-        """Answers echo requests for `address` under `label`, back with `return_label`, as they came or as told."""
-        self.served[label] = (address, return_label, encapsulation)
+        """Answers echo requests for `address`, or a set of them, under `label`, back with `return_label`, as they came or as told."""
+        self.served[label] = ({address} if isinstance(address, str) else address, return_label, encapsulation)
 
     def resolve(self, timeout=5.0):
         """Learns the gateway's MAC by ARP."""
@@ -280,7 +280,7 @@ class ForeignPe:
             self.other.put(packet)
             return
         served = self.served.get(got.label)
-        if served and self.peer_mac and ICMP in got.inner and got.inner[ICMP].type == 8 and got.inner.dst == served[0]:
+        if served and self.peer_mac and ICMP in got.inner and got.inner[ICMP].type == 8 and got.inner.dst in served[0]:
             self.send(echo_reply(got.inner), served[1], served[2] or got.encapsulation)
         self.received.put(got)
 

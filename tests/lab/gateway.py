@@ -85,13 +85,7 @@ class Gateway:
         return self
 
     def wait_ready(self, timeout=30):
-        def ready():
-            check(self.process.alive(), lambda: f"{self.name}: vrouterd ended:\n{self.process.output()[-3000:]}")
-            return self.show("status")["ready"]
-        try:
-            wait(ready, f"{self.name} is ready", timeout)
-        except Failure as failure:
-            raise Failure(f"{failure}\n{self.process.output()[-2000:]}") from None
+        self.process.wait_answer(lambda: self.show("status")["ready"], timeout)
 
     def stop(self, sig=signal.SIGTERM):
         return self.process.stop(sig)

@@ -87,12 +87,15 @@ class Process:
         return self.child.wait(10)
 
     def wait_answer(self, question, timeout=15):
-        """Waits until `question()` is true, and fails at once with its output if the program has ended."""
+        """Waits until `question()` is true; fails with the program's output, and at once if it has ended."""
         def asked():
             if not self.alive():
                 raise RuntimeError(f"{self.name} ended {self.child.returncode}: {self.output()[-2000:]}")
             return question()
-        return wait(asked, f"{self.name} answers", timeout, every=0.1)
+        try:
+            return wait(asked, f"{self.name} answers", timeout, every=0.1)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.output()[-2000:]}") from None
 
     def output(self):
         return pathlib.Path(self.log).read_text(errors="replace")

@@ -7,8 +7,6 @@ from lab.frames import ARP, BROADCAST, GATEWAY_MAC, Ether
 from lab.net import check, equal, wait
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab)

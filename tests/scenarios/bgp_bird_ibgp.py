@@ -1,6 +1,6 @@
 """BIRD on iBGP: its VPN routes are installed with label and encapsulation, ours stand in its table; withdrawal; refresh; restart.
 
-Breaks when: the withdrawal of a VPN route is matched by its label too, so that BIRD's label 0x800000 finds nothing.
+Breaks when: the encapsulation communities of a route are not read, so that everything goes in GRE.
 """
 
 import signal

@@ -7,8 +7,6 @@ from lab.net import check, equal, wait
 from lab.traffic import Stream, without_loss
 from lab.worlds import OnePe, instance, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab)
@@ -36,6 +34,8 @@ def run(lab):
     gateway.apply()
     equal([row["name"] for row in gateway.show("interface")], ["a"], "interfaces")
     check("10.1.0.8/32" not in gateway.routes("red"), "the route of the instance is gone")
+    with gateway.moves(unknown_vlan=1):
+        b.send(b.echo("10.1.0.7"))
     resting = [row for row in gateway.show("label") if row["kind"] == "quarantine"]
     equal(len(resting), 1, "labels that rest")
     check(0 < resting[0]["quarantine_seconds"] <= 300, f"quarantine: {resting}")

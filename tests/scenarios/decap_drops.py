@@ -7,8 +7,6 @@ from lab.frames import GRE, ICMP, IP, UDP, Ether, Raw, label_entry, tunnel
 from lab.net import equal
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab)

@@ -9,7 +9,6 @@ from lab.judge import OUTER, Capture, none_malformed, rows
 from lab.net import check, equal, wait
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
 FLOWS, EACH = 64, 3
 
 

@@ -34,24 +34,29 @@ def run(lab):
     gateway.wait_established(A)
     gateway.wait_established(B)
 
-    # The same prefix from both, by another label; one more from the first only.
-    first.add("10.2.0.0/24", label=2001, rd="64512:21", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
+    # One route that both have, one prefix under a distinguisher of each, and one route from the first only.
+    first.add("10.2.0.0/24", label=2001, rd="64512:2", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
+    first.add("10.6.0.0/24", label=2001, rd="64512:21", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
     first.add("10.3.0.0/24", label=2003, rd="64512:21", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
-    second.add("10.2.0.0/24", label=2002, rd="64512:22", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
-    wait(lambda: {"10.2.0.0/24", "10.3.0.0/24"} <= set(gateway.routes("red")), "the routes are learnt")
-    wait(lambda: gateway.peer(B)["accepted"] == 1, "the second path is there")
+    wait(lambda: {"10.2.0.0/24", "10.3.0.0/24", "10.6.0.0/24"} <= set(gateway.routes("red")), "the routes are learnt")
+    second.add("10.2.0.0/24", label=2002, rd="64512:2", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
+    second.add("10.6.0.0/24", label=2002, rd="64512:22", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")
+    wait(lambda: gateway.peer(B)["accepted"] == 2, "the second paths are there")
+    # Whichever path is used: the far hosts answer under both labels.
+    hosts = {"10.2.0.9", "10.6.0.9"}
     label = gateway.label_of(interface="a")
-    for mine, target in ((1000, "10.5.0.9"), (2001, "10.2.0.9"), (2002, "10.2.0.9"), (2003, "10.3.0.9")):
+    for mine, target in ((1000, "10.5.0.9"), (2001, hosts), (2002, hosts), (2003, "10.3.0.9")):
         pe.serve(mine, target, label)
     world.tunnels_up()
 
-    streams = [Stream(host, target) for target in ("10.5.0.9", "10.2.0.9", other.address)]
+    streams = [Stream(host, target) for target in ("10.5.0.9", *sorted(hosts), other.address)]
     for stream in streams:
         stream.start()
     pid = gateway.process.pid
     first.stop(sig=signal.SIGKILL)
     wait(lambda: "10.3.0.0/24" not in gateway.routes("red"), "the route that only the dead peer had is gone")
-    wait(lambda: gateway.routes("red")["10.2.0.0/24"]["label"] == 2002, "the other path has taken over")
+    for prefix in ("10.2.0.0/24", "10.6.0.0/24"):
+        wait(lambda: gateway.routes("red")[prefix]["label"] == 2002, f"the other path to {prefix} has taken over")
     first.start()
     gateway.wait_established(A)
     first.add("10.3.0.0/24", label=2003, rd="64512:21", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")

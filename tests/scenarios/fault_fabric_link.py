@@ -7,8 +7,6 @@ from lab.net import check, equal, wait
 from lab.traffic import Stream, without_loss
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab)

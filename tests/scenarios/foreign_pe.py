@@ -7,7 +7,6 @@ from lab.frames import ICMP, IP, Raw
 from lab.net import check, equal
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
 FORMS = [("mplsoudp", {}), ("mplsoudp", {"dport": 51234}), ("mplsoudp", {"checksum": True}), ("mplsogre", {}),
          ("mplsogre", {"key": 0xDEADBEEF}), ("mplsogre", {"checksum": True}), ("mplsogre", {"key": 7, "checksum": True})]
 

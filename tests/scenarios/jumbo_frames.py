@@ -7,7 +7,6 @@ from lab.frames import ICMP
 from lab.net import check, equal, wait
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
 BIG_FRAMES = ",blocksz=65536,framesz=16384,framecnt=512"
 
 

@@ -7,8 +7,6 @@ from lab.frames import GATEWAY_MAC, IP, Dot1Q
 from lab.net import check, equal
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab)

@@ -7,8 +7,6 @@ from lab.frames import ICMP, IP, UDP, Raw, pattern
 from lab.net import check, equal
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab, mtu=1500, gw_mtu=1400)

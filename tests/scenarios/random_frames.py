@@ -10,7 +10,6 @@ from lab.frames import GATEWAY_MAC, IP, UDP, Ether, Raw, tunnel
 from lab.net import check, equal
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
 COUNT = 4000
 
 

@@ -1,6 +1,6 @@
 """Labels and route distinguishers stay the same over a restart and a reordered configuration; freed labels rest over it too.
 
-Breaks when: labels are given out in the order of the file instead of being read back from the state file.
+Breaks when: the state file is not read back at the start, or labels follow the order of the configuration.
 """
 
 from lab.net import check, equal

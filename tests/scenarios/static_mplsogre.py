@@ -6,8 +6,6 @@ Breaks when: the encap stage writes GRE protocol 0x8848 instead of 0x8847, or a 
 from lab.expect import static_pair
 from lab.worlds import TwoPes
 
-BOTH_WAYS = True
-
 
 def run(lab):
     static_pair(lab, TwoPes(lab), "mplsogre", 28)

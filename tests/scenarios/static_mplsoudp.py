@@ -6,8 +6,6 @@ Breaks when: the encap stage writes another destination port than 6635, or leave
 from lab.expect import static_pair
 from lab.worlds import TwoPes
 
-BOTH_WAYS = True
-
 
 def run(lab):
     static_pair(lab, TwoPes(lab), "mplsoudp", 32)

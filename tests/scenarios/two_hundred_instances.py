@@ -7,7 +7,6 @@ from lab.frames import pattern
 from lab.net import check, equal, wait
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
 COUNT = 200
 
 

@@ -7,8 +7,6 @@ from lab.frames import ARP, BROADCAST, GATEWAY_MAC, ICMP, IP, Dot1Q, Ether, Raw
 from lab.net import check, equal
 from lab.worlds import OnePe, vrf
 
-BOTH_WAYS = True
-
 
 def run(lab):
     world = OnePe(lab)
