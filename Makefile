@@ -31,6 +31,7 @@ endif
 
 lint: setup
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --features vrouter-agent/fault-injection -- -D warnings
 
 unit: setup

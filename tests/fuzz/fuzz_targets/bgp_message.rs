@@ -73,7 +73,8 @@ fn hello(asn: u16) -> Vec<u8> {
 fn session(choice: u8, stream: &[u8], message: &[u8]) {
     let now = Instant::now();
     let asn: u16 = if choice & 2 != 0 { 64512 } else { 64513 };
-    let mut speaker = Speaker::new(SpeakerConfig { asn: Asn(64512), router_id: Ipv4Addr::new(192, 0, 2, 1) });
+    let mut speaker =
+        Speaker::new(SpeakerConfig { asn: Asn(64512), router_id: Ipv4Addr::new(192, 0, 2, 1) });
     let peer = PeerConfig {
         passive: true,
         multihop: true,
@@ -124,7 +125,11 @@ impl Consumer {
                 while !rest.is_empty() {
                     let length = frame(rest).expect("our own header").expect("whole messages");
                     let (message, after) = rest.split_at(length);
-                    let context = DecodeContext { four_octet_as: true, internal: true, ..DecodeContext::default() };
+                    let context = DecodeContext {
+                        four_octet_as: true,
+                        internal: true,
+                        ..DecodeContext::default()
+                    };
                     Message::decode(message, &context).expect("our own message");
                     rest = after;
                 }
@@ -134,7 +139,11 @@ impl Consumer {
         while let Some(update) = speaker.poll_update() {
             if let Update::Best { family, rd, prefix, path } = update {
                 let key = format!("{family:?} {rd:?} {prefix}");
-                if path.is_some() { self.routes.insert(key) } else { self.routes.remove(&key) };
+                if path.is_some() {
+                    self.routes.insert(key)
+                } else {
+                    self.routes.remove(&key)
+                };
             }
         }
     }

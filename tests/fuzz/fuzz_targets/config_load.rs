@@ -17,7 +17,8 @@ fuzz_target!(|data: &[u8]| {
         }
         Ok(config) => {
             let written = config.to_toml().expect("what was loaded can be written");
-            let again = config::load(&written, "written.toml").unwrap_or_else(|d| panic!("{}\n{written}", d[0]));
+            let again = config::load(&written, "written.toml")
+                .unwrap_or_else(|d| panic!("{}\n{written}", d[0]));
             assert_eq!(config, again, "reading what was written changed it:\n{written}");
         }
     }

@@ -23,13 +23,19 @@ fuzz_target!(|data: &[u8]| {
         if choice & 4 != 0 {
             let mut packet = HeapBuf::new(frame);
             let verdict = world.inject(VrfId((choice >> 3 & 3).into()), &mut packet);
-            assert!(!matches!(verdict, Verdict::Punt(_)), "a packet of our own came back as a punt");
+            assert!(
+                !matches!(verdict, Verdict::Punt(_)),
+                "a packet of our own came back as a punt"
+            );
             // What we made ourselves is not checked again: its TTL and checksum go out as they are.
             judge(&packet, verdict, false);
         } else {
             let port = if choice & 1 == 0 { FABRIC } else { GATEWAY };
-            let packet =
-                if choice & 2 == 0 { HeapBuf::new(frame) } else { HeapBuf::stripped(frame, u16::from_be_bytes([*high, *low])) };
+            let packet = if choice & 2 == 0 {
+                HeapBuf::new(frame)
+            } else {
+                HeapBuf::stripped(frame, u16::from_be_bytes([*high, *low]))
+            };
             let (packet, verdict) = world.receive_one(port, packet);
             judge(&packet, verdict.expect("one verdict for each packet"), true);
         }
@@ -67,7 +73,11 @@ fn outer(ip: &[u8], checked: bool) {
         17 => {
             assert!(u16::from_be_bytes([body[0], body[1]]) >= 49152, "UDP source port");
             assert_eq!(&body[2..4], &6635u16.to_be_bytes(), "UDP destination port");
-            assert_eq!(usize::from(u16::from_be_bytes([body[4], body[5]])), body.len(), "UDP length");
+            assert_eq!(
+                usize::from(u16::from_be_bytes([body[4], body[5]])),
+                body.len(),
+                "UDP length"
+            );
             assert_eq!(&body[6..8], &[0, 0], "UDP checksum");
             &body[8..]
         }
@@ -95,7 +105,10 @@ fn inner(ip: &[u8], checked: bool) {
 
 /// Ones' complement sum (RFC 1071), written the plain way.
 fn sum(bytes: &[u8]) -> u16 {
-    let total: u32 = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum();
+    let total: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)))
+        .sum();
     let folded = (total & 0xffff) + (total >> 16);
     ((folded & 0xffff) + (folded >> 16)) as u16
 }
