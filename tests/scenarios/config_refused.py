@@ -3,10 +3,11 @@
 Breaks when: loading stops at the first error, or the daemon opens its ports before it has checked the file.
 """
 
+import re
 import subprocess
 
 from lab.gateway import binaries
-from lab.net import check, equal
+from lab.net import ROOT, check, equal
 from lab.worlds import OnePe, vrf
 
 BAD = '''[router]
@@ -85,6 +86,13 @@ def run(lab):
             near = [row for row in said.splitlines() if words in row]
             check(hits, f"{verb}: no message with `bad.toml:{line}:` and `{words}`; near: {near}; all:\n{said}")
         check("EAL" not in said, f"{verb}: the data plane was touched:\n{said}")
+
+    # What the README shows is right, on a machine without its devices too.
+    example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    file.write_text(example)
+    done = subprocess.run([binaries() / "vrouterd", "check", file], capture_output=True, text=True, timeout=20)
+    equal(done.returncode, 0, f"exit status of checking the README's example:\n{done.stdout}{done.stderr}\n")
+    file.write_text(BAD)
 
     # A running gateway that is told to read a wrong file says so, changes nothing and forwards on.
     world.config["vrf"] = [vrf()]
