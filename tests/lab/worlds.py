@@ -13,7 +13,8 @@ LOCAL = "10.255.0.1"  # our end of BGP sessions
 
 
 def peer(address, asn=64512, port=1790, **more):
-    return {"address": address, "asn": asn, "port": port, "local-address": LOCAL, **{k.replace("_", "-"): v for k, v in more.items()}}
+    more = {key.replace("_", "-"): value for key, value in more.items()}
+    return {"address": address, "asn": asn, "port": port, "local-address": LOCAL, **more}
 
 
 def device(number, name, extra="", driver="net_af_packet"):

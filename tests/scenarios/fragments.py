@@ -37,7 +37,8 @@ def run(lab):
             whole = bytes(UDP(sport=3000 + n, dport=40001, len=3008, chksum=0) / Raw(pattern(3000)))
             for at in range(0, len(whole), 1200):
                 last = at + 1200 >= len(whole)
-                host.send(IP(src="10.1.0.7", dst="10.2.0.9", id=n, proto=17, flags=0 if last else "MF", frag=at // 8) / Raw(whole[at:at + 1200]))
+                head = IP(src="10.1.0.7", dst="10.2.0.9", id=n, proto=17, flags=0 if last else "MF", frag=at // 8)
+                host.send(head / Raw(whole[at:at + 1200]))
         wait(lambda: len(pe.received) >= 30, "every fragment reaches the foreign PE")
     capture.stop()
     none_malformed(capture.path, "mpls")
