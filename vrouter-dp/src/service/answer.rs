@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+use engine::PuntMeta;
 use engine::seam::{Nexthop, PortId, VifId, VrfId};
 use ipnet::Ipv4Net;
 use wire::arp::{self, Arp};
@@ -126,10 +127,17 @@ pub fn arp_frame(port: PortId, destination: Mac, source: Mac, arp: &Arp) -> Inje
     Injection::Frame(port, [header.as_bytes(), arp.as_bytes()].concat())
 }
 
-/// An untagged IPv4 frame.
-pub fn ipv4_frame(port: PortId, destination: Mac, source: Mac, packet: &[u8]) -> Injection {
-    let header = Ethernet::new(destination, source, eth::IPV4);
-    Injection::Frame(port, [header.as_bytes(), packet].concat())
+/// Answer to an echo request for an address of the node in the underlay, back to where it came from.
+///
+/// None to a group, in either header: one frame would be answered with many (RFC 1122 3.2.2.6, 3.3.6).
+pub fn underlay_echo(meta: &PuntMeta, mac: Mac, packet: &[u8]) -> Option<Injection> {
+    let (ip, _) = Ipv4::parse(packet).ok()?;
+    if !meta.source_mac.is_unicast() || !icmp::is_host(ip.source()) {
+        return None;
+    }
+    let reply = icmp::echo_reply(packet).ok()?;
+    let header = Ethernet::new(meta.source_mac, mac, eth::IPV4);
+    Some(Injection::Frame(meta.port, [header.as_bytes(), &reply].concat()))
 }
 
 #[cfg(test)]
@@ -226,5 +234,35 @@ mod tests {
         let ip_header = Ipv4::checked(&error).unwrap();
         assert_eq!((ip_header.source(), ip_header.destination()), (ip("10.2.0.1"), ip("10.2.0.9")));
         assert!(local().time_exceeded(VrfId(1), &error).is_none(), "no error about an error");
+    }
+
+    #[test]
+    fn echo_in_the_underlay_is_answered_to_one_host() {
+        use engine::drops::Punt;
+
+        let own = Mac([2, 0, 0, 0, 0, 1]);
+        let echo = |source_mac, source| {
+            let message = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+            let mut header = Ipv4::new(ip(source), ip("192.0.2.1"), 1, 28);
+            header.fill_checksum();
+            let class = Punt::Local;
+            let vrf = VrfId::MASTER;
+            let meta = PuntMeta { class, port: PortId(3), vif: None, vrf, source_mac, mtu: 0 };
+            underlay_echo(&meta, own, &[header.as_bytes(), &message].concat())
+        };
+        let Some(Injection::Frame(port, frame)) = echo(HOST, "192.0.2.9") else {
+            panic!("no answer")
+        };
+        assert_eq!((port, &frame[..6], &frame[6..12]), (PortId(3), &HOST.0[..], &own.0[..]));
+        assert_eq!(Ipv4::checked(&frame[14..]).unwrap().destination(), ip("192.0.2.9"));
+        for (mac, source) in [
+            (Mac::BROADCAST, "192.0.2.9"),
+            (Mac([1, 0, 0x5e, 0, 0, 1]), "192.0.2.9"),
+            (HOST, "255.255.255.255"),
+            (HOST, "224.0.0.1"),
+            (HOST, "0.0.0.0"),
+        ] {
+            assert_eq!(echo(mac, source), None, "{mac:?} {source}");
+        }
     }
 }

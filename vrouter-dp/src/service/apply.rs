@@ -1,27 +1,37 @@
 //! Ops of the agent: each changes the tables and the service's own view together, or is refused and changes nothing.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
+use engine::publish::{Domain, Token};
 use engine::seam::{Event, Op, Refusal, TunnelId, VifId};
 use engine::table::AdjacencyId;
+use engine::table::tunnel::ADJACENCIES;
 
 use super::answer::Vif;
 use super::neighbor::Key;
-use super::{OPS_PER_TURN, OUTBOX, Service};
+use super::{OPS_PER_TURN, Service};
 use crate::plan::PortRole;
 
 impl Service {
-    /// Applies what waits in the ring, within the budget of a turn. True if there was anything.
+    /// Applies what waits, within the budget of a turn. True if there was anything.
     pub(super) fn apply_ops(&mut self, now: Instant) -> bool {
         for done in 0..OPS_PER_TURN {
             // Events that the agent does not fetch push back on its ops.
-            if self.outbox.len() >= OUTBOX {
+            if self.outbox.is_full() {
                 return done > 0;
             }
-            let Ok(op) = self.ops.pop() else { return done > 0 };
+            // A sweep is over before the op behind it: its commit speaks for all of it.
+            let next = self.stale.pop_front().or_else(|| self.ops.pop().ok());
+            let Some(op) = next else { return done > 0 };
             match self.apply(op, now) {
                 Ok(()) => self.marks.applied(&op),
-                Err(refusal) => self.outbox.push_back(Event::Refused { op, refusal }),
+                Err(refusal) => {
+                    if refusal == Refusal::Unknown {
+                        self.marks.absent(&op);
+                    }
+                    self.outbox.push(Event::Refused { op, refusal });
+                }
             }
         }
         true
@@ -31,58 +41,55 @@ impl Service {
         match op {
             Op::Resync => {
                 self.marks.resync();
-                self.announce_links();
-                let tunnels = self.tunnels_up.iter();
-                self.outbox.extend(
-                    tunnels.map(|(tunnel, up)| Event::TunnelUp { tunnel: *tunnel, up: *up }),
-                );
+                self.tell_states();
             }
-            Op::Sweep => {
-                for stale in self.marks.sweep() {
-                    match self.apply(stale, now) {
-                        Ok(()) => self.marks.applied(&stale),
-                        Err(refusal) => {
-                            self.outbox.push_back(Event::Refused { op: stale, refusal })
-                        }
-                    }
-                }
+            Op::Sweep => self.stale = self.marks.sweep().into(),
+            Op::Commit { generation } => {
+                self.reroute(now);
+                self.acks.push_back((self.writer.publish(), generation));
             }
-            Op::Commit { generation } => self.acks.push_back((self.writer.publish(), generation)),
             Op::Snapshot { token } => self.snapshot(token, now),
 
             Op::TunnelAddressSet { address } => {
                 self.writer.tunnel_address_set(address);
                 self.underlay.tunnel_address = Some(address);
             }
+            // What changes the way of many tunnels waits for the commit, where they are all looked at once.
             Op::PortAddressSet { port, address } => {
+                let row = self.ports.get(port.index());
+                if row.is_some_and(|row| row.plan.role != PortRole::Fabric) {
+                    return Err(Refusal::Port);
+                }
                 self.writer.port_address_set(port, address)?;
                 self.underlay.add_address(port, address);
-                self.reroute(now);
             }
             Op::PortAddressDel { port, address } => {
                 self.writer.port_address_del(port, address)?;
                 self.underlay.remove_address(port, address);
-                self.reroute(now);
             }
-            Op::UnderlayRouteSet { prefix, via } => {
-                self.underlay.add_route(prefix, via);
-                self.reroute(now);
-            }
+            Op::UnderlayRouteSet { prefix, via } => self.underlay.add_route(prefix, via),
             Op::UnderlayRouteDel { prefix } => {
-                self.underlay.remove_route(prefix);
-                self.reroute(now);
+                if !self.underlay.remove_route(prefix) {
+                    return Err(Refusal::Unknown);
+                }
             }
             Op::TunnelSourceSet { prefix } => self.writer.tunnel_source_set(prefix)?,
             Op::TunnelSourceDel { prefix } => self.writer.tunnel_source_del(prefix)?,
             Op::TunnelSet { tunnel, remote, encapsulation } => {
+                let way = self.underlay.way(remote);
+                if way.is_some_and(|key| !self.has_adjacency(key)) {
+                    return Err(Refusal::Full);
+                }
                 self.writer.tunnel_set(tunnel, remote, encapsulation)?;
                 self.underlay.add_tunnel(tunnel, remote);
-                self.reroute(now);
+                self.follow(tunnel, now);
+                self.drop_unused_neighbors();
             }
             Op::TunnelDel { tunnel } => {
                 self.writer.tunnel_del(tunnel)?;
                 self.underlay.remove_tunnel(tunnel);
                 self.tunnels_up.remove(&tunnel);
+                self.outbox.forget_tunnel(tunnel);
                 self.drop_unused_neighbors();
             }
 
@@ -98,8 +105,11 @@ impl Service {
                 subnets.sort_unstable();
             }
             Op::SubnetDel { vrf, prefix } => {
-                if let Some(subnets) = self.local.subnets.get_mut(&vrf) {
-                    subnets.retain(|(known, _)| *known != prefix);
+                let subnets = self.local.subnets.get_mut(&vrf).ok_or(Refusal::Unknown)?;
+                let before = subnets.len();
+                subnets.retain(|(known, _)| *known != prefix);
+                if subnets.len() == before {
+                    return Err(Refusal::Unknown);
                 }
             }
             Op::VifSet { vif, port, vlan, vrf, mac } => {
@@ -149,18 +159,21 @@ impl Service {
         if let Err(refusal) = self.writer.vif_set(vif, fresh.port, fresh.vlan, fresh.vrf, fresh.mac)
         {
             if moved {
-                let _ = port.port.vlan_filter(fresh.vlan.value(), false);
+                self.release_vlan(&fresh);
             }
             return Err(refusal);
         }
         let addresses = before.as_ref().map(|old| old.addresses.clone()).unwrap_or_default();
+        let same = before.as_ref().is_some_and(|old| !moved && old.mac == fresh.mac);
+        if !same {
+            for address in &addresses {
+                self.neighbors.restart(Key::Instance(vif, *address), Some(fresh.mac), now);
+            }
+        }
+        self.local.vifs.insert(vif, Vif { addresses, ..fresh });
         if let Some(old) = before.filter(|_| moved) {
             self.release_vlan(&old);
         }
-        for address in &addresses {
-            self.neighbors.track(Key::Instance(vif, *address), Some(fresh.mac), now);
-        }
-        self.local.vifs.insert(vif, Vif { addresses, ..fresh });
         Ok(())
     }
 
@@ -175,15 +188,20 @@ impl Service {
         Ok(())
     }
 
+    /// Takes the VLAN out of the filter of the port, unless an interface has it: the one that a refused twin collided with.
     fn release_vlan(&mut self, vif: &Vif) {
-        if let Some(port) = self.ports.get_mut(vif.port.index()) {
-            let _ = port.port.vlan_filter(vif.vlan.value(), false);
+        let (port, vlan) = (vif.port, vif.vlan);
+        if self.local.vifs.values().any(|other| (other.port, other.vlan) == (port, vlan)) {
+            return;
+        }
+        if let Some(port) = self.ports.get_mut(port.index()) {
+            let _ = port.port.vlan_filter(vlan.value(), false);
         }
     }
 
     // Underlay.
 
-    /// Finds the way of every tunnel again and follows what changed.
+    /// Finds the way of every tunnel again, if that may have changed, and follows it.
     fn reroute(&mut self, now: Instant) {
         for tunnel in self.underlay.resolve() {
             self.follow(tunnel, now);
@@ -196,21 +214,22 @@ impl Service {
         let via = self.underlay.tunnel(tunnel).and_then(|tunnel| tunnel.via);
         let adjacency = via.and_then(|key| self.adjacency(key, now));
         let _ = self.writer.tunnel_via(tunnel, adjacency);
-        let up = via
+        let up = adjacency
+            .and(via)
             .and_then(|key| self.neighbors.find(key))
             .is_some_and(|neighbor| neighbor.mac.is_some());
         self.tell_tunnel(tunnel, up);
     }
 
-    /// The adjacency of a neighbour; a new one is unresolved until it answers.
+    /// The adjacency of a neighbour; a new one is unresolved until it answers. `None` without a free one.
     fn adjacency(&mut self, key: Key, now: Instant) -> Option<AdjacencyId> {
         if let Some(id) = self.adjacencies.get(&key) {
             return Some(*id);
         }
         let Key::Underlay(port, _) = key else { return None };
-        let id = self.free_adjacency();
+        let id = self.adjacency_ids.take(self.tables.domain())?;
         if self.writer.adjacency_set(id, port, None).is_err() {
-            self.resting_adjacencies.push_front((self.writer.publish(), id));
+            self.adjacency_ids.free(self.writer.publish(), id);
             return None;
         }
         self.adjacencies.insert(key, id);
@@ -218,34 +237,55 @@ impl Service {
         Some(id)
     }
 
+    /// Whether [`Service::adjacency`] would have one for `key`.
+    fn has_adjacency(&self, key: Key) -> bool {
+        self.adjacencies.contains_key(&key) || self.adjacency_ids.any(self.tables.domain())
+    }
+
     fn drop_unused_neighbors(&mut self) {
-        let unused: Vec<Key> = self
-            .adjacencies
-            .keys()
-            .filter(|key| !self.underlay.tunnels().any(|(_, tunnel)| tunnel.via == Some(**key)))
-            .copied()
-            .collect();
-        for key in unused {
+        for key in self.underlay.take_left() {
             self.neighbors.untrack(key);
             if let Some(id) = self.adjacencies.remove(&key) {
                 let _ = self.writer.adjacency_del(id);
-                self.resting_adjacencies.push_back((self.writer.publish(), id));
-            }
-        }
-    }
-
-    /// An id that no worker knows any more: a worker in mid-burst may still hold a tunnel that names a freed one.
-    fn free_adjacency(&mut self) -> AdjacencyId {
-        match self.resting_adjacencies.front() {
-            Some((token, id)) if self.tables.domain().grace_passed(*token) => {
-                let id = *id;
-                self.resting_adjacencies.pop_front();
-                id
-            }
-            _ => {
-                self.next_adjacency += 1;
-                AdjacencyId(self.next_adjacency - 1)
+                self.adjacency_ids.free(self.writer.publish(), id);
             }
         }
     }
 }
+
+/// Numbers of adjacencies.
+#[derive(Default)]
+pub struct AdjacencyIds {
+    /// Freed ones, the oldest first.
+    resting: VecDeque<(Token, AdjacencyId)>,
+    /// How many were ever in use.
+    used: usize,
+}
+
+impl AdjacencyIds {
+    /// One that no worker knows any more: a worker in mid-burst may still hold a tunnel that names a freed one.
+    fn take(&mut self, domain: &Domain) -> Option<AdjacencyId> {
+        if self.rested(domain) {
+            return self.resting.pop_front().map(|(_, id)| id);
+        }
+        let id = AdjacencyId(u32::try_from(self.used).ok().filter(|_| self.used < ADJACENCIES)?);
+        self.used += 1;
+        Some(id)
+    }
+
+    fn any(&self, domain: &Domain) -> bool {
+        self.used < ADJACENCIES || self.rested(domain)
+    }
+
+    fn rested(&self, domain: &Domain) -> bool {
+        self.resting.front().is_some_and(|(token, _)| domain.grace_passed(*token))
+    }
+
+    /// `id` was unpublished before `token`.
+    fn free(&mut self, token: Token, id: AdjacencyId) {
+        self.resting.push_back((token, id));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,11 @@ impl Marks {
         }
     }
 
+    /// What `deletion` would delete does not exist.
+    pub fn absent(&mut self, deletion: &Op) {
+        self.objects.remove(deletion);
+    }
+
     /// Everything that exists now is stale until it is set again.
     pub fn resync(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
@@ -98,6 +103,14 @@ mod tests {
             marks.applied(op);
         }
         assert!(marks.sweep().is_empty());
+        marks.resync();
+        // What went with something else is not asked for again at every sweep.
+        let gone = marks.sweep().len();
+        marks.absent(&Op::RouteDel { vrf: two, prefix });
+        assert_eq!(marks.sweep().len(), gone);
+        marks.absent(&Op::RouteDel { vrf: one, prefix });
+        assert_eq!(marks.sweep().len(), gone - 1);
+        marks.applied(&route(one));
         marks.resync();
         let kinds: Vec<u8> = marks.sweep().iter().map(rank).collect();
         assert_eq!(kinds, [0, 1, 4]);

@@ -7,6 +7,7 @@ mod answer;
 mod apply;
 mod marks;
 mod neighbor;
+mod outbox;
 mod snapshot;
 mod underlay;
 
@@ -20,15 +21,17 @@ use dpdk::Carrier;
 use engine::PuntMeta;
 use engine::drops::Punt;
 use engine::publish::Token;
-use engine::seam::{Event, EventSender, Gen, Link, OpReceiver, PortId, TunnelId, VrfId};
+use engine::seam::{Event, EventSender, Gen, Link, Op, OpReceiver, PortId, TunnelId, VrfId};
 use engine::table::{AdjacencyId, Tables, TablesWriter};
 use wire::Mac;
 use wire::arp::{self, Arp};
 
 pub use answer::Injection;
-use answer::{Local, arp_frame, ipv4_frame};
+use answer::{Local, arp_frame};
+use apply::AdjacencyIds;
 use marks::Marks;
 use neighbor::{Action, Key, Neighbors};
+use outbox::Outbox;
 use underlay::Underlay;
 
 use crate::plan::PortPlan;
@@ -45,8 +48,6 @@ const PROBES_PER_TURN: usize = 16;
 const REST: Duration = Duration::from_micros(500);
 /// Time between two looks at the links.
 const LINK_INTERVAL: Duration = Duration::from_millis(10);
-/// Events that may wait for room in the ring before ops have to wait too.
-const OUTBOX: usize = 65_536;
 
 /// A port as the service thread controls it.
 pub struct ServicePort {
@@ -77,8 +78,7 @@ pub struct Service {
     writer: TablesWriter,
     tables: Arc<Tables>,
     ops: OpReceiver,
-    events: EventSender,
-    outbox: VecDeque<Event>,
+    outbox: Outbox,
     ports: Vec<ServicePort>,
     carrier: Carrier,
     workers: Vec<ServiceWorker>,
@@ -86,11 +86,11 @@ pub struct Service {
     underlay: Underlay,
     neighbors: Neighbors,
     adjacencies: HashMap<Key, AdjacencyId>,
-    /// Freed ids, each usable again once every worker has forgotten it.
-    resting_adjacencies: VecDeque<(Token, AdjacencyId)>,
-    next_adjacency: u32,
+    adjacency_ids: AdjacencyIds,
     tunnels_up: HashMap<TunnelId, bool>,
     marks: Marks,
+    /// What a sweep has still to delete.
+    stale: VecDeque<Op>,
     acks: VecDeque<(Token, Gen)>,
     acked: Gen,
     next_link_look: Instant,
@@ -123,8 +123,7 @@ impl Service {
             tables,
             writer: parts.writer,
             ops: parts.ops,
-            events: parts.events,
-            outbox: VecDeque::new(),
+            outbox: Outbox::new(parts.events),
             ports: parts.ports,
             carrier: parts.carrier,
             workers: parts.workers,
@@ -132,10 +131,10 @@ impl Service {
             underlay: Underlay::default(),
             neighbors: Neighbors::default(),
             adjacencies: HashMap::new(),
-            resting_adjacencies: VecDeque::new(),
-            next_adjacency: 0,
+            adjacency_ids: AdjacencyIds::default(),
             tunnels_up: HashMap::new(),
             marks: Marks::default(),
+            stale: VecDeque::new(),
             acks: VecDeque::new(),
             acked: Gen(0),
             next_link_look: Instant::now(),
@@ -143,7 +142,11 @@ impl Service {
             bytes: Vec::with_capacity(2048),
             turn: 0,
         };
-        service.announce_links();
+        service.ask_kernel();
+        for port in &mut service.ports {
+            port.link = port.look();
+        }
+        service.tell_states();
         service
     }
 
@@ -157,7 +160,7 @@ impl Service {
             self.watch_links(now);
             self.neighbors.tick(now, PROBES_PER_TURN, &mut self.actions);
             self.act();
-            busy |= self.flush_events();
+            busy |= self.outbox.flush();
             self.writer.reclaim();
             if !busy {
                 thread::sleep(REST);
@@ -175,19 +178,7 @@ impl Service {
             }
             self.acks.pop_front();
             self.acked = generation;
-            self.outbox.push_back(Event::Ack { generation });
-            any = true;
-        }
-        any
-    }
-
-    fn flush_events(&mut self) -> bool {
-        let mut any = false;
-        while let Some(event) = self.outbox.pop_front() {
-            if let Err(rtrb::PushError::Full(event)) = self.events.push(event) {
-                self.outbox.push_front(event);
-                break;
-            }
+            self.outbox.push(Event::Ack { generation });
             any = true;
         }
         any
@@ -219,13 +210,8 @@ impl Service {
         match meta.class {
             Punt::Arp => self.answer_arp(meta, bytes, now),
             Punt::Local if meta.vrf == VrfId::MASTER => {
-                let reply = wire::icmp::echo_reply(bytes).ok()?;
-                Some(ipv4_frame(
-                    meta.port,
-                    meta.source_mac,
-                    self.ports.get(meta.port.index())?.mac,
-                    &reply,
-                ))
+                let mac = self.ports.get(meta.port.index())?.mac;
+                answer::underlay_echo(meta, mac, bytes)
             }
             Punt::Local => self.local.echo(meta.vrf, bytes),
             Punt::TtlExceeded => self.local.time_exceeded(meta.vrf, bytes),
@@ -300,14 +286,23 @@ impl Service {
             return;
         };
         let _ = self.writer.adjacency_set(id, port, mac);
-        for tunnel in self.underlay.tunnels_via(key) {
-            self.tell_tunnel(tunnel, mac.is_some());
-        }
+        let behind: Vec<TunnelId> = self.underlay.tunnels_via(key).collect();
+        behind.into_iter().for_each(|tunnel| self.tell_tunnel(tunnel, mac.is_some()));
     }
 
     fn tell_tunnel(&mut self, tunnel: TunnelId, up: bool) {
         if self.tunnels_up.insert(tunnel, up) != Some(up) {
-            self.outbox.push_back(Event::TunnelUp { tunnel, up });
+            self.outbox.tunnel(tunnel, up);
+        }
+    }
+
+    /// Tells the agent every state, changed or not.
+    fn tell_states(&mut self) {
+        for (index, port) in self.ports.iter().enumerate() {
+            self.outbox.link(PortId(index as u8), port.link);
+        }
+        for (tunnel, up) in &self.tunnels_up {
+            self.outbox.tunnel(*tunnel, *up);
         }
     }
 
@@ -328,7 +323,7 @@ impl Service {
                 Link::Down => self.neighbors.link_down(port, &mut self.actions),
                 Link::Up => self.neighbors.link_up(port, now),
             }
-            self.outbox.push_back(Event::PortLink { port, link });
+            self.outbox.link(port, link);
         }
     }
 
@@ -340,14 +335,6 @@ impl Service {
                     port.kernel_link = Some(change.running && !change.removed);
                 }
             }
-        }
-    }
-
-    fn announce_links(&mut self) {
-        self.ask_kernel();
-        for (index, port) in self.ports.iter_mut().enumerate() {
-            port.link = port.look();
-            self.outbox.push_back(Event::PortLink { port: PortId(index as u8), link: port.link });
         }
     }
 }

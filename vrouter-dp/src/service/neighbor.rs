@@ -40,8 +40,10 @@ pub struct Neighbor {
     /// When it last answered.
     pub confirmed: Option<Instant>,
     attempts: u8,
-    /// Invalidates timers that were set before this one.
-    timer: u32,
+    /// When there is something to do for it.
+    due: Instant,
+    /// The one timer that counts: not later than `due`.
+    timer: Option<Instant>,
 }
 
 /// What the owner has to do.
@@ -57,17 +59,13 @@ pub enum Action {
 #[derive(Default)]
 pub struct Neighbors {
     entries: HashMap<Key, Neighbor>,
-    timers: BinaryHeap<Reverse<(Instant, Key, u32)>>,
+    timers: BinaryHeap<Reverse<(Instant, Key)>>,
 }
 
 impl Neighbors {
-    /// Starts to keep `key` resolved. `mac` is the configured one of an instance. Tracking what is tracked takes the new MAC.
+    /// Starts to keep `key` resolved. `mac` is the configured one of an instance. What is tracked goes on as it is.
     pub fn track(&mut self, key: Key, mac: Option<Mac>, now: Instant) {
-        if let Some(known) = self.entries.get_mut(&key) {
-            if matches!(key, Key::Instance(..)) && known.mac != mac {
-                known.mac = mac;
-                known.state = NeighborState::Incomplete;
-            }
+        if self.entries.contains_key(&key) {
             return;
         }
         let entry = Neighbor {
@@ -75,10 +73,17 @@ impl Neighbors {
             state: NeighborState::Incomplete,
             confirmed: None,
             attempts: 0,
-            timer: 0,
+            due: now,
+            timer: None,
         };
         self.entries.insert(key, entry);
         self.arm(key, now);
+    }
+
+    /// As [`Neighbors::track`], but what was known about `key` counts no more: it is somebody else now.
+    pub fn restart(&mut self, key: Key, mac: Option<Mac>, now: Instant) {
+        self.untrack(key);
+        self.track(key, mac, now);
     }
 
     /// Forgets `key`.
@@ -141,34 +146,44 @@ impl Neighbors {
         }
     }
 
-    /// Runs what is due, at most `budget` timers, so that thousands of instances are asked at a steady pace.
+    /// Asks at most `budget` of those that are due, so that thousands of instances are asked at a steady pace.
     pub fn tick(&mut self, now: Instant, budget: usize, out: &mut Vec<Action>) {
-        for _ in 0..budget {
-            match self.timers.peek() {
-                Some(Reverse((due, _, _))) if *due <= now => {}
-                _ => return,
-            }
-            let Some(Reverse((_, key, timer))) = self.timers.pop() else { return };
+        let mut asked = 0;
+        while asked < budget
+            && let Some(Reverse((at, _))) = self.timers.peek()
+            && *at <= now
+            && let Some(Reverse((at, key))) = self.timers.pop()
+        {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
-            if entry.timer != timer {
+            if entry.timer != Some(at) {
                 continue;
             }
-            let wait = entry.due(key, out);
-            self.arm(key, now + wait);
+            entry.timer = None;
+            let mut next = entry.due;
+            if next <= now {
+                next = now + entry.ask(key, out);
+                asked += 1;
+            }
+            self.arm(key, next);
         }
     }
 
+    /// Sets when there is something to do. One timer per neighbour, however often it is heard: a later time is found when the
+    /// timer runs out.
     fn arm(&mut self, key: Key, at: Instant) {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.timer = entry.timer.wrapping_add(1);
-            self.timers.push(Reverse((at, key, entry.timer)));
+            entry.due = at;
+            if entry.timer.is_none_or(|timer| at < timer) {
+                entry.timer = Some(at);
+                self.timers.push(Reverse((at, key)));
+            }
         }
     }
 }
 
 impl Neighbor {
-    /// The timer of this neighbour ran out: asks, or gives up. Returns the wait until the next time.
-    fn due(&mut self, key: Key, out: &mut Vec<Action>) -> Duration {
+    /// Asks, or gives up. Returns the wait until the next time.
+    fn ask(&mut self, key: Key, out: &mut Vec<Action>) -> Duration {
         if self.state == NeighborState::Reachable {
             self.state = NeighborState::Stale;
             self.attempts = 0;
@@ -259,5 +274,47 @@ mod tests {
         let mut out = Vec::new();
         n.tick(t0, 16, &mut out);
         assert_eq!(out.len(), 16);
+    }
+
+    #[test]
+    fn a_flood_of_arp_costs_no_memory_and_delays_nothing() {
+        let (mut n, t0) = (Neighbors::default(), Instant::now());
+        let key = Key::Underlay(PortId(0), Ipv4Addr::new(192, 0, 2, 9));
+        n.track(key, None, t0);
+        let mut out = Vec::new();
+        for millisecond in 0..10_000 {
+            let now = t0 + Duration::from_millis(millisecond);
+            n.heard(key, MAC, now, &mut out);
+            n.tick(now, 1, &mut out);
+        }
+        assert_eq!(out, [Action::Resolved(key, Some(MAC))]);
+        assert_eq!(n.timers.len(), 1);
+        // The last word counts.
+        let last = t0 + Duration::from_millis(9_999);
+        assert_eq!(run(&mut n, last + REACHABLE - Duration::from_millis(1)), []);
+        assert_eq!(run(&mut n, last + REACHABLE), [Action::Probe(key, Some(MAC))]);
+        assert_eq!(n.timers.len(), 1);
+        // Strangers leave no trace.
+        n.heard(Key::Underlay(PortId(0), Ipv4Addr::new(192, 0, 2, 10)), MAC, last, &mut out);
+        assert_eq!(n.iter().count(), 1);
+    }
+
+    #[test]
+    fn an_instance_that_became_another_is_asked_at_once() {
+        let (mut n, t0) = (Neighbors::default(), Instant::now());
+        let key = Key::Instance(VifId(3), Ipv4Addr::new(10, 1, 0, 7));
+        n.track(key, Some(MAC), t0);
+        run(&mut n, t0);
+        n.heard(key, MAC, t0, &mut Vec::new());
+        n.track(key, Some(MAC), t0);
+        assert_eq!(n.find(key).unwrap().state, NeighborState::Reachable, "the same again");
+        let (other, now) = (Mac([2, 0, 0, 0, 0, 1]), t0 + Duration::from_millis(1));
+        n.restart(key, Some(other), now);
+        let known = *n.find(key).unwrap();
+        assert_eq!((known.mac, known.confirmed), (Some(other), None));
+        assert_eq!(known.state, NeighborState::Incomplete);
+        assert_eq!(run(&mut n, now), [Action::Probe(key, Some(other))]);
+        assert_eq!(run(&mut n, now + RETRANSMIT), [Action::Probe(key, Some(other))]);
+        assert_eq!(run(&mut n, now + RETRANSMIT), []);
     }
 }

@@ -28,7 +28,7 @@ impl Service {
             let age = neighbor
                 .confirmed
                 .map_or(0, |confirmed| now.saturating_duration_since(confirmed).as_secs());
-            self.outbox.push_back(Event::Neighbor {
+            self.outbox.push(Event::Neighbor {
                 token,
                 address,
                 mac: neighbor.mac,
@@ -44,15 +44,15 @@ impl Service {
                 Key::Instance(..) => None,
             });
             let up = self.tunnels_up.get(id).copied().unwrap_or(false);
-            self.outbox.push_back(Event::Tunnel { token, tunnel: *id, via, up });
+            self.outbox.push(Event::Tunnel { token, tunnel: *id, via, up });
         }
-        self.outbox.push_back(Event::SnapshotEnd { token, generation: self.acked });
+        self.outbox.push(Event::SnapshotEnd { token, generation: self.acked });
     }
 
     fn port_rows(&mut self, token: u64) {
         for (index, port) in self.ports.iter().enumerate() {
             let stats = port.port.stats();
-            self.outbox.push_back(Event::Port {
+            self.outbox.push(Event::Port {
                 token,
                 port: PortId(index as u8),
                 mac: port.mac,
@@ -89,7 +89,7 @@ impl Service {
                 queued: 0,
                 busy_permille: busy(&worker.shared, &mut worker.last_busy),
             });
-            self.outbox.push_back(row);
+            self.outbox.push(row);
         }
     }
 
@@ -101,11 +101,7 @@ impl Service {
             let count =
                 workers.iter().map(|counters| counters.dropped[reason.index()].value()).sum();
             if count > 0 {
-                self.outbox.push_back(Event::DropCount {
-                    token,
-                    reason: reason.index() as u16,
-                    count,
-                });
+                self.outbox.push(Event::DropCount { token, reason: reason.index() as u16, count });
             }
         }
         for class in Punt::ALL {
@@ -114,7 +110,7 @@ impl Service {
             ) -> &[engine::counters::Counter; Punt::COUNT]| {
                 workers.iter().map(|counters| of(counters)[class.index()].value()).sum()
             };
-            self.outbox.push_back(Event::PuntCount {
+            self.outbox.push(Event::PuntCount {
                 token,
                 class: class.index() as u16,
                 count: sum(|counters| &counters.punted),
@@ -135,7 +131,7 @@ impl Service {
             let sum = |of: fn(&engine::counters::VifCounter) -> &engine::counters::Counter| {
                 rows.iter().map(|row| of(row).value()).sum()
             };
-            self.outbox.push_back(Event::Vif {
+            self.outbox.push(Event::Vif {
                 token,
                 vif,
                 rx_packets: sum(|row| &row.rx_packets),
@@ -146,7 +142,7 @@ impl Service {
             for reason in Drop::ALL {
                 let count = rows.iter().map(|row| row.dropped[reason.index()].value()).sum();
                 if count > 0 {
-                    self.outbox.push_back(Event::VifDrop {
+                    self.outbox.push(Event::VifDrop {
                         token,
                         vif,
                         reason: reason.index() as u16,

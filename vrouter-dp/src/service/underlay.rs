@@ -1,7 +1,7 @@
 //! The underlay as the service thread sees it: addresses of the fabric ports, static routes, and through which neighbour the
 //! remote end of each tunnel is reached. On-link first, then the longest static route whose next hop is on-link.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use engine::seam::{PortId, TunnelId};
@@ -26,6 +26,12 @@ pub struct Underlay {
     addresses: Vec<(PortId, Ipv4Net)>,
     routes: BTreeMap<Ipv4Net, Ipv4Addr>,
     tunnels: HashMap<TunnelId, Tunnel>,
+    /// Tunnels behind each neighbour, so that a change costs what stands behind it and not a look at every tunnel.
+    behind: HashMap<Key, HashSet<TunnelId>>,
+    /// Neighbours that lost their last tunnel.
+    left: Vec<Key>,
+    /// Ways may have changed since the last [`Underlay::resolve`].
+    changed: bool,
 }
 
 impl Underlay {
@@ -33,12 +39,14 @@ impl Underlay {
     pub fn add_address(&mut self, port: PortId, address: Ipv4Net) {
         if !self.addresses.contains(&(port, address)) {
             self.addresses.push((port, address));
+            self.changed = true;
         }
     }
 
     /// Removes an address.
     pub fn remove_address(&mut self, port: PortId, address: Ipv4Net) {
         self.addresses.retain(|known| *known != (port, address));
+        self.changed = true;
     }
 
     /// Addresses of a port.
@@ -48,27 +56,46 @@ impl Underlay {
 
     /// Adds or replaces a static route.
     pub fn add_route(&mut self, prefix: Ipv4Net, via: Ipv4Addr) {
-        self.routes.insert(prefix.trunc(), via);
+        self.changed |= self.routes.insert(prefix.trunc(), via) != Some(via);
     }
 
-    /// Removes a static route.
-    pub fn remove_route(&mut self, prefix: Ipv4Net) {
-        self.routes.remove(&prefix.trunc());
+    /// Removes a static route; false if there was none.
+    pub fn remove_route(&mut self, prefix: Ipv4Net) -> bool {
+        let known = self.routes.remove(&prefix.trunc()).is_some();
+        self.changed |= known;
+        known
     }
 
-    /// Adds or replaces a tunnel; it is resolved by the next [`Underlay::resolve`].
+    /// Adds or replaces a tunnel and finds its way.
     pub fn add_tunnel(&mut self, tunnel: TunnelId, remote: Ipv4Addr) {
-        let via = self
-            .tunnels
-            .get(&tunnel)
-            .filter(|known| known.remote == remote)
-            .and_then(|known| known.via);
-        self.tunnels.insert(tunnel, Tunnel { remote, via });
+        let via = self.way(remote);
+        let old = self.tunnels.insert(tunnel, Tunnel { remote, via });
+        self.moved(tunnel, old.and_then(|old| old.via), via);
     }
 
     /// Removes a tunnel.
     pub fn remove_tunnel(&mut self, tunnel: TunnelId) {
-        self.tunnels.remove(&tunnel);
+        if let Some(old) = self.tunnels.remove(&tunnel) {
+            self.moved(tunnel, old.via, None);
+        }
+    }
+
+    fn moved(&mut self, tunnel: TunnelId, old: Option<Key>, new: Option<Key>) {
+        if old == new {
+            return;
+        }
+        if let Some(new) = new {
+            self.behind.entry(new).or_default().insert(tunnel);
+        }
+        if let Some(old) = old
+            && let Some(behind) = self.behind.get_mut(&old)
+        {
+            behind.remove(&tunnel);
+            if behind.is_empty() {
+                self.behind.remove(&old);
+                self.left.push(old);
+            }
+        }
     }
 
     /// A tunnel.
@@ -82,41 +109,45 @@ impl Underlay {
     }
 
     /// Tunnels that leave through this neighbour.
-    pub fn tunnels_via(&self, key: Key) -> Vec<TunnelId> {
-        self.tunnels
-            .iter()
-            .filter(|(_, tunnel)| tunnel.via == Some(key))
-            .map(|(id, _)| *id)
-            .collect()
+    pub fn tunnels_via(&self, key: Key) -> impl Iterator<Item = TunnelId> {
+        self.behind.get(&key).into_iter().flatten().copied()
     }
 
-    /// Finds the way of every tunnel again. Returns the tunnels whose neighbour changed.
+    /// The neighbours that lost their last tunnel since the last call, and got none again.
+    pub fn take_left(&mut self) -> Vec<Key> {
+        let mut left = std::mem::take(&mut self.left);
+        left.retain(|key| !self.behind.contains_key(key));
+        left
+    }
+
+    /// Finds the way of every tunnel again if addresses or routes changed. Returns the tunnels whose neighbour changed.
     pub fn resolve(&mut self) -> Vec<TunnelId> {
-        let ways: Vec<(TunnelId, Option<Key>)> =
-            self.tunnels.iter().map(|(id, tunnel)| (*id, self.way(tunnel.remote))).collect();
-        let mut changed = Vec::new();
-        for (id, via) in ways {
-            if let Some(tunnel) = self.tunnels.get_mut(&id)
-                && tunnel.via != via
-            {
-                tunnel.via = via;
-                changed.push(id);
-            }
+        if !std::mem::take(&mut self.changed) {
+            return Vec::new();
         }
-        changed
+        let ways: Vec<(TunnelId, Option<Key>, Option<Key>)> = self
+            .tunnels
+            .iter()
+            .map(|(id, tunnel)| (*id, tunnel.via, self.way(tunnel.remote)))
+            .filter(|(_, old, new)| old != new)
+            .collect();
+        for (id, old, new) in &ways {
+            if let Some(tunnel) = self.tunnels.get_mut(id) {
+                tunnel.via = *new;
+            }
+            self.moved(*id, *old, *new);
+        }
+        ways.into_iter().map(|(id, ..)| id).collect()
     }
 
     /// The neighbour through which `remote` is reached.
     pub fn way(&self, remote: Ipv4Addr) -> Option<Key> {
-        if let Some(key) = self.on_link(remote) {
-            return Some(key);
-        }
-        self.routes
-            .iter()
-            .filter(|(prefix, _)| prefix.contains(&remote))
-            .filter_map(|(prefix, via)| self.on_link(*via).map(|key| (prefix.prefix_len(), key)))
-            .max_by_key(|(length, _)| *length)
-            .map(|(_, key)| key)
+        self.on_link(remote).or_else(|| {
+            (0..=32).rev().find_map(|length| {
+                let prefix = Ipv4Net::new(remote, length).ok()?.trunc();
+                self.on_link(*self.routes.get(&prefix)?)
+            })
+        })
     }
 
     fn on_link(&self, address: Ipv4Addr) -> Option<Key> {
@@ -162,7 +193,6 @@ mod tests {
             (3, "8.8.8.8", Some("192.0.2.254")),
         ] {
             u.add_tunnel(TunnelId(id), ip(remote));
-            assert_eq!(u.resolve(), [TunnelId(id)]);
             let expected = via.map(|via| Key::Underlay(PortId(0), ip(via)));
             assert_eq!(u.tunnel(TunnelId(id)).unwrap().via, expected);
         }
@@ -170,8 +200,43 @@ mod tests {
         u.remove_route("0.0.0.0/0".parse().unwrap());
         assert_eq!(u.resolve(), [TunnelId(3)]);
         assert_eq!(u.tunnel(TunnelId(3)).unwrap().via, None);
+        assert_eq!(u.resolve(), []);
+        u.add_route("198.51.100.0/24".parse().unwrap(), ip("192.0.2.253"));
+        assert!(!u.changed, "the same again, as after a restart of the agent");
+        assert!(!u.remove_route("0.0.0.0/0".parse().unwrap()));
         assert_eq!(u.source_for(PortId(0), ip("192.0.2.9")), Some(ip("192.0.2.1")));
         assert_eq!(u.source_for(PortId(0), ip("10.0.0.1")), None);
         assert_eq!(u.way(ip("192.0.2.1")), None, "our own address is nobody's tunnel end");
+    }
+
+    #[test]
+    fn a_neighbour_is_left_with_its_last_tunnel() {
+        let mut u = Underlay::default();
+        u.add_address(PortId(0), "192.0.2.1/24".parse().unwrap());
+        u.add_route("198.51.100.0/24".parse().unwrap(), ip("192.0.2.253"));
+        let (one, two) = (TunnelId(1), TunnelId(2));
+        let key = |address| Key::Underlay(PortId(0), ip(address));
+        let via = |u: &Underlay, address| {
+            let mut tunnels: Vec<_> = u.tunnels_via(key(address)).collect();
+            tunnels.sort_unstable();
+            tunnels
+        };
+        u.add_tunnel(one, ip("198.51.100.1"));
+        u.add_tunnel(two, ip("198.51.100.2"));
+        u.add_tunnel(two, ip("198.51.100.2"));
+        assert_eq!(via(&u, "192.0.2.253"), [one, two]);
+        u.remove_tunnel(one);
+        assert_eq!(u.take_left(), []);
+        u.add_tunnel(two, ip("192.0.2.9"));
+        assert_eq!(via(&u, "192.0.2.9"), [two]);
+        assert_eq!(u.take_left(), [key("192.0.2.253")]);
+        assert_eq!(u.take_left(), []);
+        // Left and found again before anybody looked: it stays.
+        u.remove_tunnel(two);
+        u.add_tunnel(one, ip("192.0.2.9"));
+        assert_eq!(u.take_left(), []);
+        u.remove_address(PortId(0), "192.0.2.1/24".parse().unwrap());
+        assert_eq!(u.resolve(), [one]);
+        assert_eq!(u.take_left(), [key("192.0.2.9")]);
     }
 }

@@ -1,0 +1,206 @@
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use engine::seam::{Encapsulation, EventReceiver, Gen, NexthopId, OpSender, PortId, VrfId};
+use engine::table::{Port, PortRole, Tables};
+use wire::Mac;
+
+use super::*;
+use crate::service::Parts;
+
+const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+/// A service without devices: its tables know one fabric port.
+struct Bench {
+    service: Service,
+    ops: OpSender,
+    events: EventReceiver,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let (_, mut writer) = Tables::new(1);
+        let port = Port { role: PortRole::Fabric, mac: MAC, mtu: 1500 };
+        writer.port_set(PortId(0), port).unwrap();
+        let (ops, receiver) = rtrb::RingBuffer::new(1 << 16);
+        let (sender, events) = rtrb::RingBuffer::new(1 << 16);
+        let parts = Parts {
+            writer,
+            ops: receiver,
+            events: sender,
+            ports: vec![],
+            carrier: dpdk::Carrier::open().unwrap(),
+            workers: vec![],
+        };
+        Bench { service: Service::new(parts), ops, events, now: Instant::now() }
+    }
+
+    /// Turns until nothing is left to do; what the agent was told.
+    fn run(&mut self, ops: impl IntoIterator<Item = Op>) -> Vec<Event> {
+        ops.into_iter().for_each(|op| self.ops.push(op).unwrap());
+        let mut told = Vec::new();
+        loop {
+            let mut busy = self.service.apply_ops(self.now);
+            busy |= self.service.acknowledge();
+            busy |= self.service.outbox.flush();
+            told.extend(std::iter::from_fn(|| self.events.pop().ok()));
+            if !busy {
+                return told;
+            }
+        }
+    }
+
+    fn heard(&mut self, key: Key) {
+        self.service.neighbors.heard(key, MAC, self.now, &mut self.service.actions);
+        self.service.act();
+    }
+
+    fn link_down(&mut self) {
+        self.service.neighbors.link_down(PortId(0), &mut self.service.actions);
+        self.service.act();
+    }
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+fn tunnel(id: u32, remote: Ipv4Addr) -> Op {
+    Op::TunnelSet { tunnel: TunnelId(id), remote, encapsulation: Encapsulation::MplsOverUdp }
+}
+
+fn address() -> Op {
+    Op::PortAddressSet { port: PortId(0), address: "10.0.0.1/8".parse().unwrap() }
+}
+
+fn commit(generation: u64) -> Op {
+    Op::Commit { generation: Gen(generation) }
+}
+
+fn ack(generation: u64) -> Event {
+    Event::Ack { generation: Gen(generation) }
+}
+
+fn up(id: u32, up: bool) -> Event {
+    Event::TunnelUp { tunnel: TunnelId(id), up }
+}
+
+#[test]
+fn the_agent_hears_when_a_tunnel_comes_and_goes() {
+    let mut bench = Bench::new();
+    let (pe, router) = (ip("10.0.0.9"), ip("10.0.0.254"));
+    let at = |address| Key::Underlay(PortId(0), address);
+    let far = ip("192.0.2.9");
+    let route = "192.0.2.0/24".parse().unwrap();
+    let told = bench.run([address(), tunnel(1, pe), tunnel(2, far), commit(1)]);
+    assert_eq!(told, [ack(1), up(1, false), up(2, false)]);
+    bench.heard(at(pe));
+    assert_eq!(bench.run([]), [up(1, true)]);
+    assert_eq!(bench.run([tunnel(1, pe), commit(2)]), [ack(2)], "the same again changes nothing");
+
+    // A way appears for the other one; its neighbour has to answer first.
+    let via = Op::UnderlayRouteSet { prefix: route, via: router };
+    assert_eq!(bench.run([via, commit(3)]), [ack(3)]);
+    bench.heard(at(router));
+    assert_eq!(bench.run([]), [up(2, true)]);
+    // To a known neighbour it is up at once; to nowhere it is down at once.
+    assert_eq!(bench.run([tunnel(1, far), commit(4)]), [ack(4)]);
+    assert!(bench.service.neighbors.find(at(pe)).is_none(), "nobody goes through it any more");
+    assert_eq!(bench.run([tunnel(1, ip("198.51.100.1")), commit(5)]), [ack(5), up(1, false)]);
+
+    bench.link_down();
+    assert_eq!(bench.run([]), [up(2, false)]);
+    bench.heard(at(router));
+    let delete = Op::TunnelDel { tunnel: TunnelId(2) };
+    assert_eq!(bench.run([delete, commit(6)]), [ack(6)], "nothing about a tunnel that has gone");
+    assert_eq!(bench.service.neighbors.iter().count(), 0);
+    assert_eq!(bench.run([Op::Resync]), [up(1, false)], "a new agent is told all states");
+}
+
+#[test]
+fn a_sweep_is_over_before_its_commit_and_keeps_to_the_budget() {
+    let mut bench = Bench::new();
+    let vrf = VrfId(1);
+    let id = NexthopId(1);
+    let prefix = |n: u32| ipnet::Ipv4Net::new(Ipv4Addr::from_bits(n << 8), 24).unwrap();
+    let count = 3 * OPS_PER_TURN as u32;
+    let setup =
+        [Op::VrfSet { vrf }, Op::NexthopSet { id, nexthop: engine::seam::Nexthop::Discard }];
+    let routes = (0..count).map(|n| Op::RouteSet { vrf, prefix: prefix(n), nexthop: id });
+    assert_eq!(bench.run(setup.into_iter().chain(routes).chain([commit(1)])), [ack(1)]);
+    let keep = Op::RouteSet { vrf, prefix: prefix(7), nexthop: id };
+    assert_eq!(bench.run(setup.into_iter().rev().chain([Op::Resync, keep])), []);
+    bench.run(setup);
+
+    bench.ops.push(Op::Sweep).unwrap();
+    bench.ops.push(commit(2)).unwrap();
+    assert!(bench.service.apply_ops(bench.now));
+    assert!(!bench.service.stale.is_empty(), "other work gets its turn");
+    assert!(bench.service.acks.is_empty());
+    assert_eq!(bench.run([]), [ack(2)]);
+    let found = |n| bench.service.writer.lookup(vrf, prefix(n).addr());
+    assert!(found(7).is_some());
+    assert!((0..count).filter(|n| *n != 7).all(|n| found(n).is_none()));
+}
+
+#[test]
+fn a_refused_op_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    let prefix = "10.1.0.0/24".parse().unwrap();
+    let vrf = VrfId(1);
+    let refused = |op, refusal| Event::Refused { op, refusal };
+    for op in [
+        Op::UnderlayRouteDel { prefix },
+        Op::SubnetDel { vrf, prefix },
+        Op::TunnelDel { tunnel: TunnelId(1) },
+        Op::PortAddressSet { port: PortId(9), address: prefix },
+    ] {
+        assert_eq!(bench.run([op]), [refused(op, Refusal::Unknown)]);
+    }
+    let beyond = tunnel(u32::MAX, ip("10.0.0.9"));
+    assert_eq!(bench.run([address(), beyond]), [refused(beyond, Refusal::Full)]);
+    assert_eq!(bench.service.underlay.tunnels().count(), 0);
+    assert_eq!(bench.service.neighbors.iter().count(), 0);
+    // What went with its VRF is no longer there to be swept, and is asked for once only.
+    let subnet = Op::SubnetSet { vrf, prefix, gateway: ip("10.1.0.1") };
+    assert_eq!(bench.run([Op::VrfSet { vrf }, subnet, Op::VrfDel { vrf }, Op::Resync]), []);
+    let gone = refused(Op::SubnetDel { vrf, prefix }, Refusal::Unknown);
+    assert_eq!(bench.run([address(), Op::Sweep]), [gone]);
+    assert_eq!(bench.run([Op::Resync, address(), Op::Sweep]), []);
+}
+
+#[test]
+fn thousands_of_tunnels_are_set_lost_and_found_in_no_time() {
+    let mut bench = Bench::new();
+    let count = 8000;
+    let remote = |n: u32| Ipv4Addr::from_bits(ip("10.1.0.0").to_bits() + n);
+    let started = Instant::now();
+    bench.run([address()].into_iter().chain((0..count).map(|n| tunnel(n, remote(n)))));
+    for n in 0..count {
+        bench.heard(Key::Underlay(PortId(0), remote(n)));
+    }
+    assert_eq!(bench.run([]).len(), count as usize);
+    bench.link_down();
+    assert_eq!(bench.run([]).len(), count as usize);
+    let delete = |n| Op::TunnelDel { tunnel: TunnelId(n) };
+    assert_eq!(bench.run((0..count).map(delete).chain([commit(1)])), [ack(1)]);
+    // Looking at every tunnel for each of them would take minutes.
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(bench.service.neighbors.iter().count(), 0);
+}
+
+#[test]
+fn adjacency_ids_rest_and_end() {
+    let (tables, writer) = Tables::new(1);
+    let mut ids = AdjacencyIds::default();
+    let state = engine::WorkerState::new(&tables, engine::seam::WorkerId(0)).unwrap();
+    let all: Vec<_> = std::iter::from_fn(|| ids.take(tables.domain())).collect();
+    assert_eq!(all.len(), ADJACENCIES);
+    assert!(!ids.any(tables.domain()));
+    ids.free(writer.publish(), all[5]);
+    assert_eq!(ids.take(tables.domain()), None, "a worker may still know it");
+    drop(state);
+    assert!(ids.any(tables.domain()));
+    assert_eq!(ids.take(tables.domain()), Some(all[5]));
+}
