@@ -150,10 +150,15 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
     };
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
-    let service = thread::Builder::new()
-        .name("service".into())
-        .spawn(move || Service::new(parts).run(&told))
-        .map_err(|error| StartError::Limit(format!("service thread: {error}")))?;
+    let service =
+        thread::Builder::new().name("service".into()).spawn(move || Service::new(parts).run(&told));
+    let service = match service {
+        Ok(service) => service,
+        Err(error) => {
+            stop_workers(&shared, running);
+            return Err(StartError::Limit(format!("service thread: {error}")));
+        }
+    };
     Ok(Dataplane {
         ops: op_sender,
         events: event_receiver,
@@ -170,12 +175,38 @@ impl Dataplane {
 }
 
 impl Running {
+    /// The thread that has ended, which none does by itself: it panicked. The node forwards only in part then, or answers
+    /// nobody, and cannot mend that; it should end, so that it is started again or others take over.
+    pub fn ended(&self) -> Option<String> {
+        if self.service.is_finished() {
+            return Some("the service thread".into());
+        }
+        let worker = self.workers.iter().position(LcoreHandle::is_finished)?;
+        Some(format!("worker {worker}"))
+    }
+
     /// Stops the workers, then the service thread, then the ports.
     pub fn stop(self) {
         let workers = stop_workers(&self.shared, self.workers);
         self.stop.store(true, Ordering::Release);
-        drop(workers);
-        drop(self.service.join());
+        if let Ok(ports) = self.service.join() {
+            close(ports, workers);
+        }
+    }
+}
+
+/// Gives the devices back. One whose worker panicked stays open, as its queues are lost; the process ends anyway.
+fn close(ports: Vec<ServicePort>, workers: Vec<Worker>) {
+    let (mut receive, mut send) = (Vec::new(), Vec::new());
+    for (rx, tx) in workers.into_iter().map(Worker::into_queues) {
+        receive.extend(rx);
+        send.extend(tx);
+    }
+    for ServicePort { port, .. } in ports {
+        let id = port.id();
+        let rx = receive.extract_if(.., |queue| queue.port() == id).collect();
+        let tx = send.extract_if(.., |queue| queue.port() == id).collect();
+        let _ = port.close(dpdk::Queues { rx, tx });
     }
 }
 

@@ -5,12 +5,13 @@ use engine::PuntMeta;
 use engine::drops::Punt;
 use engine::seam::{PortId, VifId, VrfId};
 use wire::Mac;
+use wire::arp::Arp;
 
 use crate::ring::{self, Meta, Receiver, Sender};
 use crate::service::Injection;
 
 /// Bytes of a dropped packet that an ICMP error needs: header with options, and the quote.
-pub const NOTIFY_BYTES: usize = 600;
+const NOTIFY_BYTES: usize = 600;
 
 /// Bytes to send per ring: a burst of jumbo echo replies fits.
 const INJECT_BYTES: usize = 256 * 1024;
@@ -45,19 +46,28 @@ pub fn rings() -> (WorkerRings, ServiceRings) {
     )
 }
 
-/// Size of the ring of a class: its bound in packets of the size that the class has.
+/// Size of the ring of a class: its bound in packets of the size that the class usually has.
 fn bytes(class: Punt) -> usize {
     let packet = match class {
-        Punt::Arp => 64,
         Punt::Local => 1536,
-        Punt::TtlExceeded | Punt::TooBig => NOTIFY_BYTES,
+        Punt::Arp | Punt::TtlExceeded | Punt::TooBig => longest(class),
     };
     class.queue() * (ring::HEADER + packet)
+}
+
+/// Bytes of a packet that its class needs. More is not copied, so that no long frame takes the room of many.
+fn longest(class: Punt) -> usize {
+    match class {
+        Punt::Arp => Arp::LEN,
+        Punt::Local => ring::MAX_FRAME,
+        Punt::TtlExceeded | Punt::TooBig => NOTIFY_BYTES,
+    }
 }
 
 impl WorkerRings {
     /// Hands bytes to the service thread; false if the queue of the class is full.
     pub fn punt(&mut self, meta: &PuntMeta, bytes: &[u8]) -> bool {
+        let bytes = &bytes[..bytes.len().min(longest(meta.class))];
         self.punts[meta.class.index()].push(&encode(meta), bytes)
     }
 }
@@ -160,6 +170,27 @@ mod tests {
             assert!(service.inject(&injection));
             let meta = worker.injections.pop(&mut bytes).unwrap();
             assert_eq!(target(&meta), expected);
+        }
+    }
+
+    #[test]
+    fn every_class_holds_as_many_of_the_longest_frames_as_it_says() {
+        let (mut worker, mut service) = rings();
+        for class in [Punt::Arp, Punt::TtlExceeded, Punt::TooBig] {
+            let meta = PuntMeta {
+                class,
+                port: PortId(0),
+                vif: None,
+                vrf: VrfId::MASTER,
+                mtu: 0,
+                source_mac: Mac::BROADCAST,
+            };
+            let frame = [7; ring::MAX_FRAME];
+            assert_eq!((0..).take_while(|_| worker.punt(&meta, &frame)).count(), class.queue());
+            let mut bytes = Vec::new();
+            assert_eq!(service.take(class, &mut bytes), Some(meta));
+            assert_eq!(bytes.len(), longest(class));
+            assert!(worker.punt(&meta, &frame) && !worker.punt(&meta, &frame));
         }
     }
 }

@@ -104,12 +104,10 @@ mod tests {
     fn records_survive_every_wrap_position_and_a_full_ring_refuses_whole() {
         let (mut tx, mut rx) = ring(300);
         let mut out = Vec::new();
-        let mut refused = 0;
         for round in 0..5_000usize {
             let frame: Vec<u8> = (0..round % 97).map(|i| (i + round) as u8).collect();
             let meta = [(round % 251) as u8; META];
             if !tx.push(&meta, &frame) {
-                refused += 1;
                 while rx.pop(&mut out).is_some() {}
                 assert!(tx.push(&meta, &frame));
             }
@@ -122,8 +120,6 @@ mod tests {
             }
             assert_eq!(last, Some((meta, frame)));
         }
-        assert!(rx.is_empty() || rx.pop(&mut out).is_some());
-        let _ = refused;
         let (mut tx, mut rx) = ring(HEADER + 10);
         assert!(!tx.push(&[0; META], &[0; 11]));
         assert!(tx.push(&[7; META], &[9; 10]));

@@ -1,4 +1,4 @@
-//! Which worker runs on which CPU, and which queue of which port is whose.
+//! Which queue of which port is whose.
 //!
 //! Every queue has one owner. A port with as many queues as there are workers gives one to each; a port with fewer gives its
 //! queues to the workers in turn, and the others hand their packets to an owner.

@@ -17,7 +17,7 @@ use engine::seam::{PortId, VifId};
 use engine::{PuntMeta, Verdict, WorkerState};
 
 use crate::frame::Frame;
-use crate::punt::{self, NOTIFY_BYTES, Target, WorkerRings};
+use crate::punt::{self, Target, WorkerRings};
 
 /// Turns without a packet before a worker sleeps.
 const IDLE_TURNS: u32 = 512;
@@ -156,6 +156,16 @@ struct Turn {
 }
 
 impl Worker {
+    /// The queues, for the port to be closed.
+    pub fn into_queues(self) -> (Vec<RxQueue>, Vec<TxQueue>) {
+        let own = |sender| match sender {
+            Sender::Own(transmit) => Some(transmit.queue),
+            Sender::Through(_) => None,
+        };
+        let receive = self.receive.into_iter().map(|(_, queue)| queue);
+        (receive.collect(), self.send.into_iter().filter_map(own).collect())
+    }
+
     /// Polls until told to stop; gives the queues back.
     pub fn run(mut self, cycles_per_second: u64) -> Worker {
         let mut turn = Turn {
@@ -173,7 +183,8 @@ impl Worker {
             if self.turn(&mut turn) {
                 idle = 0;
             } else {
-                idle += 1;
+                // A worker that never sleeps counts for ever.
+                idle = idle.saturating_add(1);
             }
             if idle >= IDLE_TURNS && !self.idle_sleep.is_zero() {
                 let nap = self.idle_sleep;
@@ -240,17 +251,16 @@ impl Worker {
     fn leave(&mut self, frame: Frame, verdict: Verdict) {
         match verdict {
             Verdict::Tx { port, vif } => self.transmit(frame.0, port, vif),
-            Verdict::Punt(meta) => self.punt(&meta, frame.0.data(), usize::MAX),
+            Verdict::Punt(meta) => self.punt(&meta, frame.0.data()),
             Verdict::Drop { notify: None, .. } => {}
             Verdict::Drop { notify: Some(meta), .. } => {
                 self.counters().copies_made.add(1);
-                self.punt(&meta, frame.0.data(), NOTIFY_BYTES);
+                self.punt(&meta, frame.0.data());
             }
         }
     }
 
-    fn punt(&mut self, meta: &PuntMeta, bytes: &[u8], most: usize) {
-        let bytes = &bytes[..bytes.len().min(most)];
+    fn punt(&mut self, meta: &PuntMeta, bytes: &[u8]) {
         let taken = self.rings.punt(meta, bytes);
         let counters = self.counters();
         if taken {

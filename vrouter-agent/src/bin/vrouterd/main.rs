@@ -119,7 +119,7 @@ fn tell(state: &[NotifyState<'_>]) {
 
 /// Waits for signals, then stops: first the agent, so that peers are told, then the ports.
 fn serve(agent: Agent, running: Running) -> Result<(), String> {
-    let waited = wait(&agent);
+    let waited = wait(&agent, &running);
     tell(&[NotifyState::Stopping]);
     tracing::info!("stopping");
     agent.stop();
@@ -127,7 +127,7 @@ fn serve(agent: Agent, running: Running) -> Result<(), String> {
     waited
 }
 
-fn wait(agent: &Agent) -> Result<(), String> {
+fn wait(agent: &Agent, running: &Running) -> Result<(), String> {
     let said = |error: io::Error| format!("signals: {error}");
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(said)?;
@@ -143,6 +143,9 @@ fn wait(agent: &Agent) -> Result<(), String> {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {
                     if agent.ended() {
                         return Err("the agent's thread ended; see the log".into());
+                    }
+                    if let Some(thread) = running.ended() {
+                        return Err(format!("{thread} of the data plane ended; see the log"));
                     }
                 }
             }
