@@ -99,6 +99,9 @@ impl Service {
                 self.local.subnets.remove(&vrf);
             }
             Op::SubnetSet { vrf, prefix, gateway } => {
+                if !self.writer.has_vrf(vrf) {
+                    return Err(Refusal::Unknown);
+                }
                 let subnets = self.local.subnets.entry(vrf).or_default();
                 subnets.retain(|(known, _)| *known != prefix);
                 subnets.push((prefix, gateway));

@@ -319,9 +319,14 @@ impl Service {
             }
             self.ports[index].link = link;
             let port = PortId(index as u8);
+            let vifs = &self.local.vifs;
+            let behind = |key| match key {
+                Key::Underlay(on, _) => on == port,
+                Key::Instance(vif, _) => vifs.get(&vif).is_some_and(|vif| vif.port == port),
+            };
             match link {
-                Link::Down => self.neighbors.link_down(port, &mut self.actions),
-                Link::Up => self.neighbors.link_up(port, now),
+                Link::Down => self.neighbors.link_down(behind, &mut self.actions),
+                Link::Up => self.neighbors.link_up(behind, now),
             }
             self.outbox.link(port, link);
         }

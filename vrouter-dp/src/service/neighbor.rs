@@ -118,29 +118,20 @@ impl Neighbors {
         self.arm(key, now + REACHABLE);
     }
 
-    /// The link of a port went down: nobody is known there any more.
-    pub fn link_down(&mut self, port: PortId, out: &mut Vec<Action>) {
-        for (key, entry) in &mut self.entries {
-            if let Key::Underlay(on, _) = key
-                && *on == port
-            {
-                if entry.mac.take().is_some() {
-                    out.push(Action::Resolved(*key, None));
-                }
-                entry.state = NeighborState::Incomplete;
-                entry.attempts = 0;
+    /// The link of those behind `down` went down: nobody is known there any more. The MAC of an instance is configured and stays.
+    pub fn link_down(&mut self, down: impl Fn(Key) -> bool, out: &mut Vec<Action>) {
+        for (key, entry) in self.entries.iter_mut().filter(|(key, _)| down(**key)) {
+            if matches!(key, Key::Underlay(..)) && entry.mac.take().is_some() {
+                out.push(Action::Resolved(*key, None));
             }
+            entry.state = NeighborState::Incomplete;
+            entry.attempts = 0;
         }
     }
 
-    /// The link of a port came up: ask again at once.
-    pub fn link_up(&mut self, port: PortId, now: Instant) {
-        let keys: Vec<Key> = self
-            .entries
-            .keys()
-            .filter(|key| matches!(key, Key::Underlay(on, _) if *on == port))
-            .copied()
-            .collect();
+    /// The link of those behind `up` came up: asks again at once.
+    pub fn link_up(&mut self, up: impl Fn(Key) -> bool, now: Instant) {
+        let keys: Vec<Key> = self.entries.keys().copied().filter(|key| up(*key)).collect();
         for key in keys {
             self.arm(key, now);
         }
@@ -243,9 +234,9 @@ mod tests {
         assert_eq!(out, [Action::Resolved(key, Some(MAC))]);
         // Loss of the link forgets it at once, its return asks at once.
         out.clear();
-        n.link_down(PortId(0), &mut out);
+        n.link_down(|_| true, &mut out);
         assert_eq!(out, [Action::Resolved(key, None)]);
-        n.link_up(PortId(0), now);
+        n.link_up(|_| true, now);
         assert_eq!(run(&mut n, now), [Action::Probe(key, None)]);
         n.untrack(key);
         assert_eq!(run(&mut n, now + REACHABLE), []);
@@ -263,6 +254,15 @@ mod tests {
         n.heard(key, MAC, t0, &mut out);
         assert_eq!(n.find(key).unwrap().state, NeighborState::Reachable);
         assert!(out.is_empty());
+        // Its port loses the link: where its packets go does not change, whether it is there is not known.
+        n.link_down(|other| other == key, &mut out);
+        assert!(out.is_empty());
+        let known = *n.find(key).unwrap();
+        assert_eq!((known.mac, known.state), (Some(MAC), NeighborState::Incomplete));
+        n.link_up(|_| false, t0);
+        assert_eq!(run(&mut n, t0), []);
+        n.link_up(|other| other == key, t0);
+        assert_eq!(run(&mut n, t0), [Action::Probe(key, Some(MAC))]);
     }
 
     #[test]

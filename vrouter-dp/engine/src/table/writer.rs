@@ -145,6 +145,11 @@ impl TablesWriter {
         Ok(())
     }
 
+    /// Whether there is such a VRF.
+    pub fn has_vrf(&self, vrf: VrfId) -> bool {
+        self.vrfs.contains_key(&vrf)
+    }
+
     /// Adds a route, or gives it another next hop.
     pub fn route_set(
         &mut self,

@@ -57,7 +57,7 @@ impl Bench {
     }
 
     fn link_down(&mut self) {
-        self.service.neighbors.link_down(PortId(0), &mut self.service.actions);
+        self.service.neighbors.link_down(|_| true, &mut self.service.actions);
         self.service.act();
     }
 }
@@ -155,6 +155,7 @@ fn a_refused_op_leaves_nothing_behind() {
         Op::SubnetDel { vrf, prefix },
         Op::TunnelDel { tunnel: TunnelId(1) },
         Op::PortAddressSet { port: PortId(9), address: prefix },
+        Op::SubnetSet { vrf, prefix, gateway: ip("10.1.0.1") },
     ] {
         assert_eq!(bench.run([op]), [refused(op, Refusal::Unknown)]);
     }
