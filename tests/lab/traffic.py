@@ -3,6 +3,7 @@
 import threading
 import time
 
+from .frames import IP, UDP
 from .net import check
 
 
@@ -35,6 +36,27 @@ class Stream:
         """Numbers of the requests that got no echo reply."""
         answered = {(p["ICMP"].id, p["ICMP"].seq) for p in list(self.host.inbox.items) if "ICMP" in p and p["ICMP"].type == 0}
         return [n for n, (_, r) in enumerate(self.sent) if (r["ICMP"].id, r["ICMP"].seq) not in answered]
+
+
+class Flood:
+    """Datagrams that nobody answers, one each millisecond: around a short gap in forwarding, `Gateway.moves` tells of it."""
+
+    def __init__(self, host, *targets):
+        self.host, self._stop = host, threading.Event()
+        self.frames = [bytes(host.frame(IP(src=host.address, dst=t) / UDP(sport=9, dport=9))) for t in targets]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        while not self._stop.wait(0.001):
+            for frame in self.frames:
+                self.host.group.port.send(frame)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
 
 
 def without_loss(*streams):

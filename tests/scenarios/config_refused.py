@@ -20,6 +20,7 @@ name = "fabric0"
 role = "fabric"
 device = "vdev:net_af_packet0,iface=fab0"
 addresses = ["192.0.2.1/24"]
+mtu = 1700
 
 [[port]]
 name = "gw0"
@@ -86,6 +87,8 @@ def run(lab):
             near = [row for row in said.splitlines() if words in row]
             check(hits, f"{verb}: no message with `bad.toml:{line}:` and `{words}`; near: {near}; all:\n{said}")
         check("EAL" not in said, f"{verb}: the data plane was touched:\n{said}")
+        # A port that is opened raises its interface to the MTU of the file.
+        check(" mtu 1600 " in world.namespace.ip("link", "show", "fab0"), f"{verb}: the port was opened")
 
     # What the README shows is right, on a machine without its devices too.
     example = re.search(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)

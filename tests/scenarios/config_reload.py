@@ -3,6 +3,7 @@
 Breaks when: a reload rebuilds unchanged interfaces, or forgets to remove the interface of an instance that is gone.
 """
 
+from lab.frames import ARP
 from lab.net import check, equal, wait
 from lab.traffic import Stream, without_loss
 from lab.worlds import OnePe, instance, vrf
@@ -23,6 +24,8 @@ def run(lab):
 
     stream = Stream(a, "10.2.0.9").start()
     check(b.ping("10.2.0.9", timeout=0.3) is None, "an instance that is not configured gets nothing")
+    a.arps.clear()
+    pe.arps.clear()
     world.config["instance"].append(instance("b", 108, "10.1.0.8"))
     said = gateway.apply()
     check("b" in said, f"the reload names the instance: {said}")
@@ -50,6 +53,9 @@ def run(lab):
     wait(lambda: pe.received.items[-1].label == 1001, "the new label is used")
     equal(pe.received.items[-1].encapsulation, "mplsogre", "encapsulation after the reload")
     without_loss(stream)
+    # Who is a neighbour all the time is not asked for again.
+    asked = [p[ARP].pdst for p in (*a.arps.items, *pe.arps.items) if p[ARP].op == 1]
+    equal(asked, [], "neighbours asked for again")
 
     # Nothing to do changes nothing.
     generation = gateway.show("status")["generation"]

@@ -8,7 +8,7 @@ import signal
 from lab.bgpcheck import LOCAL
 from lab.net import equal, wait
 from lab.peers import GoBgp
-from lab.traffic import Stream, without_loss
+from lab.traffic import Flood, Stream, without_loss
 from lab.worlds import OnePe, peer, vrf
 
 A, B = "10.255.0.2", "10.255.0.5"
@@ -53,10 +53,11 @@ def run(lab):
     for stream in streams:
         stream.start()
     pid = gateway.process.pid
-    first.stop(sig=signal.SIGKILL)
-    wait(lambda: "10.3.0.0/24" not in gateway.routes("red"), "the route that only the dead peer had is gone")
-    for prefix in ("10.2.0.0/24", "10.6.0.0/24"):
-        wait(lambda: gateway.routes("red")[prefix]["label"] == 2002, f"the other path to {prefix} has taken over")
+    with gateway.moves(), Flood(host, *sorted(hosts)):
+        first.stop(sig=signal.SIGKILL)
+        wait(lambda: "10.3.0.0/24" not in gateway.routes("red"), "the route that only the dead peer had is gone")
+        for prefix in ("10.2.0.0/24", "10.6.0.0/24"):
+            wait(lambda: gateway.routes("red")[prefix]["label"] == 2002, f"the other path to {prefix} has taken over")
     first.start()
     gateway.wait_established(A)
     first.add("10.3.0.0/24", label=2003, rd="64512:21", rt="64512:100", encap="mpls-in-udp", nexthop="192.0.2.2")

@@ -31,6 +31,7 @@ def run(lab):
         check(not status["ready"] and any("fabric0" in w for w in status["warnings"]), f"status says which port: {status}")
         equal(gateway.try_vrctl("status")[0], 4, "exit status of `vrctl status` when a port is down")
         check(a.ping("10.2.0.9", timeout=0.3) is None, "a packet crossed a link that is down")
+        check(b.ping(a.address, timeout=1), "local traffic waits for the link to come back")
         namespace.up(device, True)
         wait(lambda: state()["fabric0"] == "up", "the port is up again")
         wait(lambda: a.ping("10.2.0.9", timeout=0.3), "the far host is reached again", timeout=15)

@@ -31,7 +31,9 @@ def run(lab):
     world.start()
     gateway = world.gateway
     host.send(host.echo("10.2.0.9"))
-    host.send(host.echo("10.2.0.9"), vlan=999)
+    for _ in range(3):
+        host.send(host.echo("10.2.0.9"), vlan=999)
+    host.send(host.echo("10.2.0.9"), src="52:54:00:99:99:99")
     world.pe.received.find(lambda t: True)
     gateway.settled()
 
@@ -50,10 +52,19 @@ def run(lab):
     check("a" in gateway.vrctl("interface") and "107" in gateway.vrctl("vif", "list"), "the interface stands in the table")
 
     metrics = gateway.get("/metrics")[1]
-    drop = next(row["count"] for row in gateway.show("drop") if row["reason"] == "unknown-vlan")
-    sample = re.search(r'^vrouter_drop\w*\{[^}]*reason="unknown-vlan"[^}]*\} (\d+)', metrics, re.M)
-    check(sample, f"no metric for unknown-vlan:\n{metrics[:2000]}")
-    equal(int(float(sample.group(1))), drop, "unknown-vlan in /metrics and in vrctl")
+
+    def sample(name, label):
+        found = re.search(rf'^vrouter_{name}_total\{{[^}}]*{label}[^}}]*\}} (\d+)', metrics, re.M)
+        check(found, f"no metric {name} for {label}:\n{metrics[:2000]}")
+        return int(found.group(1))
+
+    drops = gateway.drops()
+    equal((drops["unknown-vlan"], drops["unknown-source-mac"]), (3, 1), "drops")
+    for reason, count in drops.items():
+        equal(sample("drops", f'reason="{reason}"'), count, f"{reason} in /metrics and in vrctl")
+    row = gateway.interface("a")
+    for name in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes"):
+        equal(sample(f"interface_{name}", 'interface="a"'), row[name], f"{name} of the interface in /metrics and in vrctl")
 
     equal(gateway.try_vrctl("status")[0], 0, "exit status of a healthy status")
     equal(gateway.try_vrctl("route", "list", "--vrf", "nosuch")[0], 1, "exit status of a refused question")
