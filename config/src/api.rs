@@ -87,9 +87,6 @@ pub struct PortRow {
     pub mtu: u16,
     /// As configured.
     pub addresses: Vec<IpNet>,
-    /// Name of the poll-mode driver, where known.
-    #[serde(default)]
-    pub driver: Option<String>,
     /// Frames received.
     pub rx_packets: u64,
     /// Bytes received.

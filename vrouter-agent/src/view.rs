@@ -104,7 +104,6 @@ fn ports(core: &Core<'_>, rows: &[Event]) -> Vec<PortRow> {
             mac: wire::Mac::default(),
             mtu: port.mtu,
             addresses: port.addresses.clone(),
-            driver: None,
             rx_packets: 0,
             rx_bytes: 0,
             tx_packets: 0,
