@@ -3,12 +3,20 @@
 //! The product's own pipeline and tables run on heap buffers, one core, in rounds that alternate with a baseline doing nothing but
 //! the copy that makes a packet fresh. Reported: cycles per packet over the baseline, median of the rounds, and the ratio to the
 //! baseline. Absolute rates of a shared machine say little; compare ratios of one run.
+//!
+//! With `--ir PATH` nothing is timed: one path forwards a fixed number of packets, for an instruction counter. The work to be
+//! counted is all inside one function:
+//!
+//! ```text
+//! valgrind --tool=callgrind --toggle-collect='*counted_burst*' vrouter-bench --ir encap --packets 64000
+//! ```
 
 mod slot;
 mod world;
 
-use clap::Parser;
-use engine::seam::{Encapsulation, WorkerId};
+use clap::{Parser, ValueEnum};
+use engine::seam::{Encapsulation, PortId, WorkerId};
+use engine::table::TablesWriter;
 use engine::{Buf, Verdict, WorkerState, pipeline};
 
 use slot::Slot;
@@ -30,61 +38,153 @@ struct Arguments {
     /// Packets per round.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(64..))]
     packets: u32,
+    /// Times nothing: sends the packets of one path, for an instruction counter.
+    #[arg(long)]
+    ir: Option<Path>,
 }
 
-fn main() {
-    let arguments = Arguments::parse();
-    println!(
-        "{:<22} {:>10} {:>10} {:>8}   (cycles per packet, median of {} rounds)",
-        "path", "baseline", "pipeline", "ratio", arguments.rounds
-    );
-    for encapsulation in [Encapsulation::MplsOverUdp, Encapsulation::MplsOverGre] {
-        let profile = Profile {
-            encapsulation,
-            frame: usize::from(arguments.frame),
-            routes: arguments.routes,
-        };
-        for outwards in [true, false] {
-            if let Err(error) = run(&arguments, &profile, outwards) {
-                eprintln!("vrouter-bench: {error}");
-                std::process::exit(1);
-            }
+/// A way through the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Path {
+    /// VLAN in, MPLSoUDP out.
+    Encap,
+    /// MPLSoUDP in, route lookup in the VRF of the label, VLAN out.
+    Decap,
+    /// VLAN in, another VLAN out.
+    Local,
+    /// VLAN in, MPLSoGRE out.
+    EncapGre,
+    /// MPLSoGRE in, route lookup in the VRF of the label, VLAN out.
+    DecapGre,
+}
+
+impl Path {
+    const fn encapsulation(self) -> Encapsulation {
+        match self {
+            Path::EncapGre | Path::DecapGre => Encapsulation::MplsOverGre,
+            Path::Encap | Path::Decap | Path::Local => Encapsulation::MplsOverUdp,
+        }
+    }
+
+    const fn receives(self) -> PortId {
+        match self {
+            Path::Decap | Path::DecapGre => FABRIC,
+            Path::Encap | Path::EncapGre | Path::Local => GATEWAY,
+        }
+    }
+
+    const fn sends(self) -> PortId {
+        match self {
+            Path::Encap | Path::EncapGre => FABRIC,
+            Path::Decap | Path::DecapGre | Path::Local => GATEWAY,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Path::Encap => "MPLSoUDP encapsulation",
+            Path::Decap => "MPLSoUDP decapsulation",
+            Path::Local => "instance to instance",
+            Path::EncapGre => "MPLSoGRE encapsulation",
+            Path::DecapGre => "MPLSoGRE decapsulation",
         }
     }
 }
 
-fn run(arguments: &Arguments, profile: &Profile, outwards: bool) -> Result<(), String> {
-    let (tables, _writer) = world::tables(profile).map_err(|refusal| refusal.to_string())?;
-    let mut worker = WorkerState::new(&tables, WorkerId(0)).ok_or("no reader")?;
-    let port = if outwards { GATEWAY } else { FABRIC };
-    let make = if outwards { world::outbound } else { world::inbound };
-    let templates: Vec<Vec<u8>> =
-        (0..profile.routes.min(4096)).map(|flow| make(profile, flow)).collect();
-    let grown = check(&mut worker, port, &templates, profile, outwards)?;
+fn main() {
+    let arguments = Arguments::parse();
+    if let Some(path) = arguments.ir {
+        if let Err(error) = count(&arguments, path) {
+            eprintln!("vrouter-bench: {error}");
+            std::process::exit(1);
+        }
+        return;
+    }
+    println!(
+        "{:<22} {:>10} {:>10} {:>8}   (cycles per packet, median of {} rounds)",
+        "path", "baseline", "pipeline", "ratio", arguments.rounds
+    );
+    for path in Path::value_variants() {
+        if let Err(error) = run(&arguments, *path) {
+            eprintln!("vrouter-bench: {error}");
+            std::process::exit(1);
+        }
+    }
+}
 
-    let mut buffers: Vec<Slot> = (0..pipeline::BATCH).map(|_| Slot::default()).collect();
+/// A worker and the frames of one path, checked.
+struct Set {
+    worker: WorkerState,
+    _writer: TablesWriter,
+    templates: Vec<Vec<u8>>,
+    buffers: Vec<Slot>,
+    grown: isize,
+}
+
+fn prepare(arguments: &Arguments, path: Path) -> Result<Set, String> {
+    let profile = Profile {
+        encapsulation: path.encapsulation(),
+        frame: usize::from(arguments.frame),
+        routes: arguments.routes,
+    };
+    let (tables, writer) = world::tables(&profile).map_err(|refusal| refusal.to_string())?;
+    let mut worker = WorkerState::new(&tables, WorkerId(0)).ok_or("no reader")?;
+    let make = match path {
+        Path::Encap | Path::EncapGre => world::outbound,
+        Path::Decap | Path::DecapGre => world::inbound,
+        Path::Local => world::across,
+    };
+    let templates: Vec<Vec<u8>> =
+        (0..profile.routes.min(4096)).map(|flow| make(&profile, flow)).collect();
+    let grown = check(&mut worker, path, &templates, &profile)?;
+    let buffers = (0..pipeline::BATCH).map(|_| Slot::default()).collect();
+    Ok(Set { worker, _writer: writer, templates, buffers, grown })
+}
+
+fn run(arguments: &Arguments, path: Path) -> Result<(), String> {
+    let Set { mut worker, templates, mut buffers, grown, _writer } = prepare(arguments, path)?;
     let mut verdicts = Vec::with_capacity(pipeline::BATCH);
     let (mut baseline, mut full) = (Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
         baseline.push(round(arguments.packets, &templates, &mut buffers, |_| {}));
         full.push(round(arguments.packets, &templates, &mut buffers, |batch| {
-            pipeline::process(&mut worker, port, batch, &mut verdicts);
-            std::hint::black_box(&verdicts);
+            counted_burst(&mut worker, path.receives(), batch, &mut verdicts);
         }));
     }
     let (baseline, full) = (median(baseline), median(full));
-    let name = match (profile.encapsulation, outwards) {
-        (Encapsulation::MplsOverUdp, true) => "MPLSoUDP encapsulation",
-        (Encapsulation::MplsOverUdp, false) => "MPLSoUDP decapsulation",
-        (Encapsulation::MplsOverGre, true) => "MPLSoGRE encapsulation",
-        (Encapsulation::MplsOverGre, false) => "MPLSoGRE decapsulation",
-    };
+    let name = path.name();
     println!(
         "{name:<22} {baseline:>10.1} {:>10.1} {:>8.2}   {grown:+} bytes",
         full - baseline,
         full / baseline
     );
     Ok(())
+}
+
+/// Sends the packets of one path and says how many were counted.
+fn count(arguments: &Arguments, path: Path) -> Result<(), String> {
+    let Set { mut worker, templates, mut buffers, _writer, .. } = prepare(arguments, path)?;
+    let mut verdicts = Vec::with_capacity(pipeline::BATCH);
+    let mut packets = 0;
+    round(arguments.packets, &templates, &mut buffers, |batch| {
+        packets += batch.len();
+        counted_burst(&mut worker, path.receives(), batch, &mut verdicts);
+    });
+    println!("{packets} packets: {}", path.name());
+    Ok(())
+}
+
+/// A burst as a worker sends it through the pipeline: what instruction counters look at.
+#[inline(never)]
+fn counted_burst(
+    worker: &mut WorkerState,
+    port: PortId,
+    batch: &mut [Slot],
+    verdicts: &mut Vec<Verdict>,
+) {
+    pipeline::process(worker, port, batch, verdicts);
+    worker.quiesce();
+    std::hint::black_box(&verdicts);
 }
 
 /// One round: cycles per packet, each batch freshly copied from the templates.
@@ -110,19 +210,17 @@ fn round(
 /// Sends every template once and checks what comes out; how many bytes a frame grew by.
 fn check(
     worker: &mut WorkerState,
-    port: engine::seam::PortId,
+    path: Path,
     templates: &[Vec<u8>],
     profile: &Profile,
-    outwards: bool,
 ) -> Result<isize, String> {
     let mut grown = 0;
     for (flow, template) in templates.iter().enumerate() {
         let mut packets = [Slot::default()];
         packets[0].refill(template);
         let mut verdicts = Vec::new();
-        pipeline::process(worker, port, &mut packets, &mut verdicts);
-        let expected_port = if outwards { FABRIC } else { GATEWAY };
-        if !matches!(verdicts[..], [Verdict::Tx { port, .. }] if port == expected_port) {
+        pipeline::process(worker, path.receives(), &mut packets, &mut verdicts);
+        if !matches!(verdicts[..], [Verdict::Tx { port, .. }] if port == path.sends()) {
             return Err(format!("flow {flow}: {verdicts:?} instead of a transmission"));
         }
         let out = packets[0].data();

@@ -13,6 +13,7 @@ pub struct Slot {
 }
 
 impl Default for Slot {
+    #[inline]
     fn default() -> Slot {
         Slot { bytes: vec![0; 10_240].into_boxed_slice(), start: HEADROOM, end: HEADROOM }
     }
@@ -28,34 +29,42 @@ impl Slot {
 }
 
 impl Buf for Slot {
+    #[inline]
     fn data(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
+    #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
+    #[inline]
     fn headroom(&self) -> usize {
         self.start
     }
 
+    #[inline]
     fn prepend(&mut self, count: usize) -> Option<&mut [u8]> {
         self.start = self.start.checked_sub(count)?;
         Some(self.data_mut())
     }
 
+    #[inline]
     fn trim_front(&mut self, count: usize) {
         self.start = (self.start + count).min(self.end);
     }
 
+    #[inline]
     fn truncate(&mut self, length: usize) {
         self.end = self.end.min(self.start + length);
     }
 
+    #[inline]
     fn stripped_tci(&self) -> Option<u16> {
         None
     }
 
+    #[inline]
     fn clear_stripped(&mut self) {}
 }

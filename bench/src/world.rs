@@ -1,4 +1,4 @@
-//! Tables and frames for a run: one gateway port, one fabric port, one instance, routes into one tunnel.
+//! Tables and frames for a run: one gateway port, one fabric port, two instances, routes into one tunnel.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -28,6 +28,11 @@ const LOCAL: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const REMOTE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 7);
 const VLAN: VlanId = VlanId::MIN;
+/// The second instance.
+const OTHER_VIF: VifId = VifId(2);
+const OTHER_MAC: Mac = Mac([0x52, 0x54, 0, 0, 1, 8]);
+const OTHER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 8);
+const OTHER_VLAN: VlanId = VlanId::MAX;
 
 /// What a run forwards.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +58,10 @@ pub fn tables(profile: &Profile) -> Result<(Arc<Tables>, TablesWriter), Refusal>
     writer.vif_address_set(VIF, HOST)?;
     writer.nexthop_set(NexthopId(1), Nexthop::Vif(VIF))?;
     writer.route_set(VRF, Ipv4Net::from(HOST), NexthopId(1))?;
+    writer.vif_set(OTHER_VIF, GATEWAY, OTHER_VLAN, VRF, OTHER_MAC)?;
+    writer.vif_address_set(OTHER_VIF, OTHER)?;
+    writer.nexthop_set(NexthopId(3), Nexthop::Vif(OTHER_VIF))?;
+    writer.route_set(VRF, Ipv4Net::from(OTHER), NexthopId(3))?;
     writer.nexthop_set(NexthopId(2), Nexthop::Tunnel { tunnel: TunnelId(1), label: label() })?;
     for route in 0..profile.routes {
         writer.route_set(VRF, slash24(destination(route)), NexthopId(2))?;
@@ -76,6 +85,13 @@ fn destination(flow: u32) -> Ipv4Addr {
 /// A frame from the instance into the tunnel.
 pub fn outbound(profile: &Profile, flow: u32) -> Vec<u8> {
     let packet = packet(HOST, destination(flow), profile.frame - TaggedEthernet::LEN, flow);
+    let header = TaggedEthernet::new(Mac::GATEWAY, HOST_MAC, VLAN, eth::IPV4);
+    [header.as_bytes(), &packet].concat()
+}
+
+/// A frame from the instance to the other one.
+pub fn across(profile: &Profile, flow: u32) -> Vec<u8> {
+    let packet = packet(HOST, OTHER, profile.frame - TaggedEthernet::LEN, flow);
     let header = TaggedEthernet::new(Mac::GATEWAY, HOST_MAC, VLAN, eth::IPV4);
     [header.as_bytes(), &packet].concat()
 }
