@@ -5,9 +5,12 @@ use engine::Buf;
 /// Room in front of the frame, as DPDK leaves.
 const HEADROOM: usize = 128;
 
+/// Room for a jumbo frame and its headers.
+const SIZE: usize = 10_240;
+
 /// One packet buffer.
 pub struct Slot {
-    bytes: Box<[u8]>,
+    bytes: Box<[u8; SIZE]>,
     start: usize,
     end: usize,
 }
@@ -15,7 +18,7 @@ pub struct Slot {
 impl Default for Slot {
     #[inline]
     fn default() -> Slot {
-        Slot { bytes: vec![0; 10_240].into_boxed_slice(), start: HEADROOM, end: HEADROOM }
+        Slot { bytes: Box::new([0; SIZE]), start: HEADROOM, end: HEADROOM }
     }
 }
 
@@ -58,6 +61,14 @@ impl Buf for Slot {
     #[inline]
     fn truncate(&mut self, length: usize) {
         self.end = self.end.min(self.start + length);
+    }
+
+    #[inline]
+    fn reframe(&mut self, start: usize, length: usize, count: usize) -> Option<&mut [u8]> {
+        let start = self.start + start;
+        self.end = self.end.min(start + length);
+        self.start = start.checked_sub(count)?;
+        Some(self.data_mut())
     }
 
     #[inline]

@@ -22,6 +22,15 @@ pub trait Buf {
     /// Cuts the packet to `length` bytes; no change if it is not longer.
     fn truncate(&mut self, length: usize);
 
+    /// Takes the `length` bytes that begin at `start` and adds `count` bytes of any content in front of them; returns the whole
+    /// packet. `None` without the room; the packet is then of no use.
+    #[inline]
+    fn reframe(&mut self, start: usize, length: usize, count: usize) -> Option<&mut [u8]> {
+        self.trim_front(start);
+        self.truncate(length);
+        self.prepend(count)
+    }
+
     /// Tag control information that the NIC took out of the frame, if it did (mbuf: `RTE_MBUF_F_RX_VLAN_STRIPPED`).
     fn stripped_tci(&self) -> Option<u16>;
 

@@ -2,12 +2,16 @@
 //!
 //! `rx -> classify -> decap -> lookup -> policy -> rewrite -> encap -> tx`
 //!
-//! Each stage is one file in `stage/` with its exits named at the top. A stage either lets the packet go on or ends
-//! its way with a [`Verdict`]; every packet gets exactly one, and drops are counted here, at the one exit.
+//! Each stage is one file in `stage/` with its exits named at the top. A stage either lets the packet go on or ends its way;
+//! every packet gets exactly one [`Verdict`], and drops are counted here, at the one exit.
+//!
+//! The frame stays as it came until encap: the stages before it only say where in it the packet begins.
 
 use crate::buffer::Buf;
 use crate::seam::{PortId, VrfId};
-use crate::stage::{Context, Step, classify, decap, encap, lookup, policy, rewrite};
+use crate::stage::lookup::Hop;
+use crate::stage::{Context, Inner, Sent, Step, classify, decap, encap, lookup, policy, rewrite};
+use crate::table::PortRole;
 use crate::verdict::Verdict;
 use crate::worker::WorkerState;
 
@@ -26,49 +30,86 @@ pub fn process<B: Buf>(
     verdicts: &mut Vec<Verdict>,
 ) {
     verdicts.clear();
-    let mut context = Context::new(worker, port);
-    for packet in packets {
-        context.vif = None;
-        let verdict = forward(&mut context, packet);
-        verdicts.push(exit(&context, verdict));
+    verdicts.reserve(packets.len());
+    let context = &mut Context::new(worker, port);
+    // One loop for each kind of port: what the port decides is decided once.
+    match classify::role(context) {
+        Some(PortRole::Gateway) => packets.iter_mut().for_each(|packet| {
+            let sent = from_instance(context, packet);
+            exit(context, sent, verdicts);
+        }),
+        Some(PortRole::Fabric) => packets.iter_mut().for_each(|packet| {
+            let sent = from_underlay(context, packet);
+            exit(context, sent, verdicts);
+        }),
+        None => packets.iter().for_each(|_| exit(context, classify::closed(), verdicts)),
     }
+    context.settle();
 }
 
 /// Routes an IPv4 packet of our own (an echo reply, an ICMP error) in `vrf`: no source check, and its TTL stays.
 ///
 /// The verdict is as from [`process`], but never a punt.
 pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut B) -> Verdict {
-    let mut context = Context::new(worker, PortId(0));
-    let verdict = originate(&mut context, vrf, packet);
-    exit(&context, verdict)
+    let context = &mut Context::new(worker, PortId(0));
+    match originate(context, vrf, packet) {
+        Ok(Sent { port, vif }) => Verdict::Tx { port, vif },
+        Err(end) => context.end(end),
+    }
 }
 
-fn forward<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Verdict> {
-    let arrival = classify::arrival(context, packet)?;
-    let inner = decap::inner(context, packet, arrival)?;
+#[inline(always)]
+fn from_instance<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent> {
+    let arrival = classify::from_instance(context, packet)?;
+    let inner = decap::bare(packet, arrival)?;
+    forward(context, packet, inner)
+}
+
+#[inline(always)]
+fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent> {
+    let start = classify::from_underlay(context, packet)?;
+    let inner = decap::tunnel(context, packet, start)?;
+    forward(context, packet, inner)
+}
+
+#[inline(always)]
+fn forward<B: Buf>(context: &mut Context<'_>, packet: &mut B, mut inner: Inner<'_>) -> Step<Sent> {
     let found = lookup::find(context, &inner);
     policy::check(context, &inner)?;
-    let hop = lookup::hop(context, &inner, found)?;
-    rewrite::forward(context, packet, &inner, &hop)?;
-    encap::send(context, packet, &inner, &hop)
+    match lookup::hop(context, packet, &inner, found)? {
+        Hop::Vif(id, vif) => {
+            rewrite::forward(context, packet, &mut inner, vif.mtu)?;
+            encap::to_instance(context, packet, &inner, id, vif)
+        }
+        Hop::Tunnel(way) => {
+            rewrite::forward(context, packet, &mut inner, way.mtu())?;
+            encap::to_tunnel(context, packet, &inner, &way)
+        }
+    }
 }
 
-fn originate<B: Buf>(context: &mut Context<'_>, vrf: VrfId, packet: &mut B) -> Step<Verdict> {
+fn originate<B: Buf>(context: &mut Context<'_>, vrf: VrfId, packet: &mut B) -> Step<Sent> {
     let inner = decap::own(packet, vrf)?;
     let found = lookup::find(context, &inner);
-    let hop = lookup::hop(context, &inner, found)?;
-    rewrite::originate(context, packet, &inner, &hop)?;
-    encap::send(context, packet, &inner, &hop)
+    match lookup::hop(context, packet, &inner, found)? {
+        Hop::Vif(id, vif) => {
+            rewrite::originate(context, packet, &inner, vif.mtu)?;
+            encap::to_instance(context, packet, &inner, id, vif)
+        }
+        Hop::Tunnel(way) => {
+            rewrite::originate(context, packet, &inner, way.mtu())?;
+            encap::to_tunnel(context, packet, &inner, &way)
+        }
+    }
 }
 
 /// The one exit.
-#[inline]
-fn exit(context: &Context<'_>, verdict: Step<Verdict>) -> Verdict {
-    let verdict = verdict.unwrap_or_else(|early| early);
-    if let Verdict::Drop { reason, .. } = verdict {
-        context.counters.drop(reason, context.vif);
+#[inline(always)]
+fn exit(context: &mut Context<'_>, sent: Step<Sent>, verdicts: &mut Vec<Verdict>) {
+    match sent {
+        Ok(Sent { port, vif }) => verdicts.push(Verdict::Tx { port, vif }),
+        Err(end) => verdicts.push(context.end(end)),
     }
-    verdict
 }
 
 #[cfg(test)]

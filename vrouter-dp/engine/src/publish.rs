@@ -19,8 +19,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
-use crate::chunks::Chunks;
-
 #[cfg(not(loom))]
 mod sync {
     pub use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering, fence};
@@ -130,18 +128,41 @@ impl Drop for Reader {
 #[derive(Debug)]
 pub struct Slots<T> {
     domain: Arc<Domain>,
-    rows: Chunks<Row<T>, 64>,
+    rows: Box<[AtomicPtr<T>]>,
     limbo: Mutex<VecDeque<(Token, Retired<T>)>>,
     owns: PhantomData<T>,
 }
 
+/// A table as a reader sees it until its next quiescent point: what is the same for every row is checked once.
 #[derive(Debug)]
-struct Row<T>(AtomicPtr<T>);
+pub struct View<'r, T> {
+    rows: &'r [AtomicPtr<T>],
+}
 
-impl<T> Default for Row<T> {
-    fn default() -> Self {
-        Row(AtomicPtr::new(ptr::null_mut()))
+impl<'r, T> View<'r, T> {
+    /// The record at `index`; `None` if absent.
+    #[inline]
+    pub fn load(&self, index: usize) -> Option<&'r T> {
+        let record = self.rows.get(index)?.load(Ordering::Acquire);
+        // WHY: the packet path may not count references.
+        // SAFETY: the pointer is null or came from `Box::into_raw` in `set`, published with release. It is freed only by
+        // `reclaim`, after a grace period of the table's domain that began when it became unreachable, or by `drop`. A view
+        // exists only for a reader of that very domain (`Slots::view`) and borrows it for 'r, so no `quiesce`, `offline` or
+        // drop of the reader happens while the reference lives, hence no grace period ends; it borrows the table for 'r too,
+        // so `drop` cannot run.
+        unsafe { record.as_ref() }
     }
+}
+
+#[cfg(not(loom))]
+fn rows<T>(capacity: usize) -> Box<[AtomicPtr<T>]> {
+    // A null pointer is all zero bytes.
+    crate::chunks::zeroed(capacity)
+}
+
+#[cfg(loom)]
+fn rows<T>(capacity: usize) -> Box<[AtomicPtr<T>]> {
+    (0..capacity).map(|_| AtomicPtr::new(ptr::null_mut())).collect()
 }
 
 /// A record that is no longer reachable but may still be read. It stays a raw pointer: a `Box` would claim to be its only user.
@@ -156,36 +177,30 @@ impl<T: Send + Sync> Slots<T> {
     pub fn new(domain: &Arc<Domain>, capacity: usize) -> Slots<T> {
         Slots {
             domain: Arc::clone(domain),
-            rows: Chunks::new(capacity),
+            rows: rows(capacity),
             limbo: Mutex::new(VecDeque::new()),
             owns: PhantomData,
         }
     }
 
+    /// The table for one burst of a reader; empty if the reader belongs to another domain.
+    #[inline]
+    pub fn view<'r>(&'r self, reader: &'r Reader) -> View<'r, T> {
+        let same = ptr::eq(&*self.domain, &*reader.domain);
+        View { rows: if same { &self.rows } else { &[] } }
+    }
+
     /// The record at `index`; `None` if absent, or if the reader belongs to another domain.
     #[inline]
     pub fn load<'r>(&'r self, index: usize, reader: &'r Reader) -> Option<&'r T> {
-        if !ptr::eq(&*self.domain, &*reader.domain) {
-            return None;
-        }
-        let record = self.rows.at(index)?.0.load(Ordering::Acquire);
-        // WHY: the packet path may not count references.
-        // SAFETY: the pointer is null or came from `Box::into_raw` in `set`, published with release. It is freed only by
-        // `reclaim`, after a grace period of this very domain that began when it became unreachable, or by `drop`. The
-        // reference borrows `reader`, so no `quiesce`, `offline` or drop of it happens while the reference lives, hence no
-        // grace period ends; it borrows `self` too, so `drop` cannot run.
-        unsafe { record.as_ref() }
+        self.view(reader).load(index)
     }
 
     /// Replaces the record at `index`; `false`, and no change, beyond the capacity. The old one is freed after grace.
     pub fn set(&self, index: usize, record: Option<T>) -> bool {
-        let row = match &record {
-            Some(_) => self.rows.ensure(index),
-            None => self.rows.at(index),
-        };
-        let Some(row) = row else { return record.is_none() };
+        let Some(row) = self.rows.get(index) else { return record.is_none() };
         let new = record.map_or(ptr::null_mut(), |record| Box::into_raw(Box::new(record)));
-        let old = row.0.swap(new, Ordering::AcqRel);
+        let old = row.swap(new, Ordering::AcqRel);
         if !old.is_null() {
             let token = self.domain.advance();
             self.limbo().push_back((token, Retired(old)));
@@ -216,7 +231,7 @@ impl<T: Send + Sync> Slots<T> {
 
 impl<T> Drop for Slots<T> {
     fn drop(&mut self) {
-        let published = self.rows.allocated().map(|row| row.0.load(Ordering::Relaxed));
+        let published = self.rows.iter().map(|row| row.load(Ordering::Relaxed));
         let retired = self.limbo.get_mut().unwrap_or_else(PoisonError::into_inner);
         for record in published.chain(retired.drain(..).map(|(_, Retired(record))| record)) {
             if !record.is_null() {

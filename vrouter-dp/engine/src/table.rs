@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crossbeam_utils::CachePadded;
 
 use crate::counters::WorkerCounters;
-use crate::publish::{Domain, Reader, Slots};
+use crate::publish::{self, Domain, Reader, Slots};
 use crate::seam::{TunnelId, VifId, WorkerId};
 
 pub use fib::Fib;
@@ -41,6 +41,28 @@ pub struct Tables {
     /// Addresses of the node in the underlay: one record.
     own: Slots<Box<[Ipv4Addr]>>,
     pub(crate) counters: Box<[CachePadded<WorkerCounters>]>,
+}
+
+/// What a worker sees of the tables during a burst.
+#[derive(Debug)]
+pub(crate) struct View<'r> {
+    pub ports: &'r PortTable,
+    pub fib: &'r Fib,
+    pub nexthops: &'r NexthopTable,
+    pub labels: &'r LabelTable,
+    pub vifs: publish::View<'r, Vif>,
+    pub tunnels: publish::View<'r, Tunnel>,
+    pub adjacencies: publish::View<'r, Adjacency>,
+    /// Addresses of the node in the underlay. It has few: one per fabric port and the tunnel address.
+    pub own: &'r [Ipv4Addr],
+}
+
+impl View<'_> {
+    /// Whether an address, in host order, is the node's own.
+    #[inline]
+    pub fn owns(&self, address: u32) -> bool {
+        self.own.iter().any(|own| own.to_bits() == address)
+    }
 }
 
 impl Tables {
@@ -79,6 +101,21 @@ impl Tables {
         self.counters.iter().map(|padded| &**padded)
     }
 
+    /// The tables for one burst.
+    #[inline]
+    pub(crate) fn view<'r>(&'r self, reader: &'r Reader) -> View<'r> {
+        View {
+            ports: &self.ports,
+            fib: &self.fib,
+            nexthops: &self.nexthops,
+            labels: &self.labels,
+            vifs: self.vifs.view(reader),
+            tunnels: self.tunnels.view(reader),
+            adjacencies: self.adjacencies.view(reader),
+            own: self.own.load(0, reader).map_or(&[], |own| own),
+        }
+    }
+
     /// An interface.
     #[inline]
     pub fn vif<'r>(&'r self, vif: VifId, reader: &'r Reader) -> Option<&'r Vif> {
@@ -95,17 +132,5 @@ impl Tables {
     #[inline]
     pub fn adjacency<'r>(&'r self, id: AdjacencyId, reader: &'r Reader) -> Option<&'r Adjacency> {
         self.adjacencies.load(id.index(), reader)
-    }
-
-    /// Whether `address` is one of ours in the underlay. A node has few: one per fabric port and the tunnel address.
-    #[inline]
-    pub fn is_own(&self, address: Ipv4Addr, reader: &Reader) -> bool {
-        self.own.load(0, reader).is_some_and(|own| own.contains(&address))
-    }
-
-    /// Whether tunnel packets from `source` are accepted.
-    #[inline]
-    pub fn is_tunnel_source(&self, source: Ipv4Addr) -> bool {
-        self.fib.lookup(fib::Trie::SOURCES, source).0 != 0
     }
 }

@@ -36,6 +36,18 @@ pub fn of(bytes: &[u8]) -> u16 {
     finish(sum(bytes))
 }
 
+/// Whether a header of 20 bytes, checksum field included, adds up: an IPv4 header without options.
+///
+/// RFC 1071 2 (B), (C): the sum may be taken in either byte order and in words of any size, as carries go round.
+#[inline]
+pub fn verifies_20(header: &[u8; 20]) -> bool {
+    let words: [[u8; 4]; 5] = zerocopy::transmute!(*header);
+    // Five words below 2^32 are far from overflow.
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    // What is left of a number modulo 0xffff; a header is never all zero, so only 0xffff stands for zero.
+    sum.is_multiple_of(0xffff)
+}
+
 /// Whether `bytes`, checksum field included, add up.
 #[inline]
 pub fn verifies(bytes: &[u8]) -> bool {
@@ -87,6 +99,17 @@ mod tests {
             let old = words[at];
             words[at] = new;
             prop_assert_eq!(update(before, old, new), of(&bytes(&words)));
+        }
+
+        #[test]
+        fn twenty_bytes_at_once_agree(mut bytes in prop::collection::vec(any::<u8>(), 20), right: bool) {
+            bytes[0] = 0x45;
+            if right {
+                bytes[10..12].fill(0);
+                let checksum = of(&bytes);
+                bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+            }
+            prop_assert_eq!(verifies_20(bytes.first_chunk().unwrap()), verifies(&bytes));
         }
 
         #[test]

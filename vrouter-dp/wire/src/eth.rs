@@ -3,7 +3,7 @@
 use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::{Mac, VlanId, fixed_header};
+use crate::{Mac, Malformed, VlanId, fixed_header};
 
 /// Ethertype of IPv4.
 pub const IPV4: u16 = 0x0800;
@@ -41,6 +41,24 @@ impl Ethernet {
     #[inline]
     pub const fn ethertype(&self) -> u16 {
         self.ethertype.get()
+    }
+}
+
+/// Destination and source of a frame, to be compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MacPair([u32; 3]);
+
+impl MacPair {
+    /// Of a frame. `Truncated` if there are fewer than 12 bytes.
+    #[inline]
+    pub fn parse(frame: &[u8]) -> Result<MacPair, Malformed> {
+        let macs: &[u8; 12] = frame.first_chunk().ok_or(Malformed::Truncated)?;
+        Ok(MacPair(zerocopy::transmute!(*macs)))
+    }
+
+    /// Of a frame from `source` to `destination`.
+    pub const fn new(destination: Mac, source: Mac) -> MacPair {
+        MacPair(zerocopy::transmute!([destination, source]))
     }
 }
 
@@ -104,7 +122,6 @@ pub const fn vlan_of(tci: u16) -> Option<VlanId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Malformed;
 
     #[test]
     fn tagged_frame_byte_by_byte() {
@@ -114,6 +131,8 @@ mod tests {
         ];
         let (eth, rest) = Ethernet::parse(&frame).unwrap();
         assert_eq!(eth.destination, Mac::GATEWAY);
+        assert_eq!(MacPair::parse(&frame), Ok(MacPair::new(eth.destination, eth.source)));
+        assert_eq!(MacPair::parse(&frame[..11]), Err(Malformed::Truncated));
         assert_eq!(eth.source.to_string(), "52:54:00:00:01:07");
         assert_eq!(eth.ethertype(), VLAN);
         let (tag, rest) = Tag::parse(rest).unwrap();

@@ -69,7 +69,13 @@ pub fn error_allowed(packet: &[u8]) -> bool {
 
 /// Whether an address can be that of one host: not 0/8, loopback, multicast, reserved or broadcast (RFC 1812 5.3.7).
 pub const fn is_host(address: Ipv4Addr) -> bool {
-    !matches!(address.octets()[0], 0 | 127 | 224..=255)
+    host_bits(address.to_bits())
+}
+
+/// As [`is_host`], of an address in host order.
+#[inline]
+pub const fn host_bits(address: u32) -> bool {
+    !matches!(address >> 24, 0 | 127 | 224..=255)
 }
 
 const fn is_group(address: Ipv4Addr) -> bool {

@@ -116,16 +116,19 @@ macro_rules! numeric_id {
             pub const MAX: $name = $name($max);
 
             /// The id, if `value` is legal.
+            #[inline]
             pub const fn new(value: $int) -> Option<$name> {
                 if value >= $min && value <= $max { Some($name(value)) } else { None }
             }
 
             /// The value on the wire.
+            #[inline]
             pub const fn value(self) -> $int {
                 self.0
             }
 
             /// The value as an index into a table of `MAX + 1` rows.
+            #[inline]
             pub const fn index(self) -> usize {
                 self.0 as usize
             }

@@ -40,11 +40,70 @@ pub struct Ipv4 {
 
 fixed_header!(Ipv4, 20);
 
+/// The fields that a router looks at, as numbers in host order: they stay in registers where a copy of the header would not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// Source address.
+    pub source: u32,
+    /// Destination address.
+    pub destination: u32,
+    /// Bytes of the packet, header included.
+    pub total_len: u16,
+    /// Identification.
+    pub id: u16,
+    flags_offset: u16,
+    /// Header checksum.
+    pub checksum: u16,
+    /// Time to live.
+    pub ttl: u8,
+    /// What follows the header.
+    pub protocol: u8,
+    /// Bytes of the header with options.
+    pub header_len: u8,
+}
+
+impl Fields {
+    /// As [`Ipv4::dont_fragment`].
+    #[inline]
+    pub const fn dont_fragment(&self) -> bool {
+        self.flags_offset & DONT_FRAGMENT != 0
+    }
+
+    /// As [`Ipv4::is_fragment`].
+    #[inline]
+    pub const fn is_fragment(&self) -> bool {
+        self.flags_offset & (MORE_FRAGMENTS | OFFSET) != 0
+    }
+
+    /// As [`Ipv4::decrement_ttl`].
+    #[inline]
+    pub const fn decrement_ttl(&mut self) {
+        self.ttl = self.ttl.wrapping_sub(1);
+        // RFC 1624 for a word that is 0x0100 less: the carry goes round, and 0xffff becomes 0x0000.
+        let sum = self.checksum as u32 + 0x0100;
+        self.checksum = (sum + (sum >= 0xffff) as u32) as u16;
+    }
+}
+
 impl Ipv4 {
     /// The header at the front of `packet` if it passes RFC 1812 5.2.2; `packet` may have padding behind its end.
     #[inline]
     pub fn checked(packet: &[u8]) -> Result<&Ipv4, Malformed> {
         // RFC 1812 5.2.2 (1): the link layer holds at least a minimum header.
+        let (ip, _) = Ipv4::parse(packet)?;
+        // Nearly all: version 4, no options.
+        if let (0x45, Some(header)) = (ip.version_ihl, packet.first_chunk()) {
+            let total = usize::from(ip.total_len());
+            if total < Ipv4::LEN || total > packet.len() {
+                return Err(Malformed::Length);
+            }
+            return if checksum::verifies_20(header) { Ok(ip) } else { Err(Malformed::Checksum) };
+        }
+        Ipv4::checked_with_options(packet)
+    }
+
+    #[cold]
+    fn checked_with_options(packet: &[u8]) -> Result<&Ipv4, Malformed> {
         let (ip, _) = Ipv4::parse(packet)?;
         // (3): version 4.
         if ip.version_ihl >> 4 != 4 {
@@ -147,6 +206,22 @@ impl Ipv4 {
         Ipv4Addr::from_octets(self.source)
     }
 
+    /// Its fields in host order.
+    #[inline]
+    pub const fn fields(&self) -> Fields {
+        Fields {
+            source: u32::from_be_bytes(self.source),
+            destination: u32::from_be_bytes(self.destination),
+            total_len: self.total_length.get(),
+            id: self.id.get(),
+            flags_offset: self.flags_offset.get(),
+            checksum: self.checksum.get(),
+            ttl: self.ttl,
+            protocol: self.protocol,
+            header_len: self.header_len() as u8,
+        }
+    }
+
     /// Destination address.
     #[inline]
     pub const fn destination(&self) -> Ipv4Addr {
@@ -154,6 +229,7 @@ impl Ipv4 {
     }
 
     /// Sets the length of the packet in bytes.
+    #[inline]
     pub const fn set_total_len(&mut self, length: u16) {
         self.total_length = U16::new(length);
     }
@@ -164,11 +240,13 @@ impl Ipv4 {
     }
 
     /// Sets the identification.
+    #[inline]
     pub const fn set_id(&mut self, id: u16) {
         self.id = U16::new(id);
     }
 
     /// Sets the time to live without touching the checksum.
+    #[inline]
     pub const fn set_ttl(&mut self, ttl: u8) {
         self.ttl = ttl;
     }
@@ -194,10 +272,10 @@ impl Ipv4 {
     /// Takes one from the TTL, which must not be 0, and updates the checksum (RFC 1624).
     #[inline]
     pub const fn decrement_ttl(&mut self) {
-        let old = u16::from_be_bytes([self.ttl, self.protocol]);
-        self.ttl = self.ttl.wrapping_sub(1);
-        let new = u16::from_be_bytes([self.ttl, self.protocol]);
-        self.checksum = U16::new(checksum::update(self.checksum.get(), old, new));
+        let mut fields = self.fields();
+        fields.decrement_ttl();
+        self.ttl = fields.ttl;
+        self.checksum = U16::new(fields.checksum);
     }
 }
 

@@ -48,8 +48,10 @@ macro_rules! fixed_header {
             /// The header at the front of `bytes`, and what follows it. `Truncated` if there are fewer than `LEN` bytes.
             #[inline]
             pub fn parse(bytes: &[u8]) -> Result<(&$view, &[u8]), $crate::Malformed> {
-                zerocopy::FromBytes::ref_from_prefix(bytes)
-                    .map_err(|_| $crate::Malformed::Truncated)
+                let (view, rest) = bytes
+                    .split_first_chunk::<{ $view::LEN }>()
+                    .ok_or($crate::Malformed::Truncated)?;
+                Ok((zerocopy::transmute_ref!(view), rest))
             }
 
             /// As [`Self::parse`], for writing.
@@ -57,8 +59,10 @@ macro_rules! fixed_header {
             pub fn parse_mut(
                 bytes: &mut [u8],
             ) -> Result<(&mut $view, &mut [u8]), $crate::Malformed> {
-                zerocopy::FromBytes::mut_from_prefix(bytes)
-                    .map_err(|_| $crate::Malformed::Truncated)
+                let (view, rest) = bytes
+                    .split_first_chunk_mut::<{ $view::LEN }>()
+                    .ok_or($crate::Malformed::Truncated)?;
+                Ok((zerocopy::transmute_mut!(view), rest))
             }
         }
 

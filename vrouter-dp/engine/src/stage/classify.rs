@@ -1,93 +1,129 @@
 //! classify: which interface or tunnel end a frame is for, by port and VLAN.
 //!
 //! Exits: drop `port-blocked malformed untagged unknown-vlan vif-down unknown-source-mac wrong-destination-mac multicast
-//! unsupported-ethertype`, punt `arp`. On the way out the Ethernet header is gone.
+//! unsupported-ethertype`, punt `arp`. A packet that goes on is IPv4 to us.
 //!
 //! A tag is in the frame or in the metadata. Which, the STRIPPED flag alone decides: some drivers fill in the metadata and
 //! leave the tag in the frame.
 
 use wire::Mac;
-use wire::eth::{self, Ethernet, Tag};
+use wire::eth::{self, Ethernet, MacPair, Tag};
 
-use super::{Context, Step};
+use super::{Context, Place, Source, Step};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{VifId, VrfId};
 use crate::table::{PortRole, Vif};
 
-/// An IPv4 packet without its Ethernet header.
-pub(crate) enum Arrival<'a> {
-    /// From an instance.
-    Instance(VifId, &'a Vif),
-    /// From the underlay.
-    Fabric,
+/// An IPv4 packet from an instance.
+pub(crate) struct Arrival<'a> {
+    pub id: VifId,
+    pub vif: &'a Vif,
+    /// Where in the frame it begins.
+    pub start: usize,
 }
 
+/// What the port of the burst is for; `None` if it does not forward.
 #[inline]
-pub(crate) fn arrival<'a, B: Buf>(context: &mut Context<'a>, packet: &mut B) -> Step<Arrival<'a>> {
-    let tables = context.tables;
-    let port = tables.ports.port(context.port, context.reader).ok_or(Drop::PortBlocked)?;
-    if !tables.ports.forwards(context.port) {
-        return Err(Drop::PortBlocked.into());
-    }
+pub(crate) fn role(context: &Context<'_>) -> Option<PortRole> {
+    context.open.map(|port| port.role)
+}
+
+/// The way of every packet on a port that does not forward.
+pub(crate) fn closed<T>() -> Step<T> {
+    Err(Drop::PortBlocked.into())
+}
+
+#[inline(always)]
+pub(crate) fn from_instance<'a, B: Buf>(
+    context: &mut Context<'a>,
+    packet: &mut B,
+) -> Step<Arrival<'a>> {
+    context.vif = None;
     let frame = Frame::read(packet).ok_or(Drop::Malformed)?;
-    context.source_mac = frame.source;
-    match port.role {
-        PortRole::Gateway => {
-            let tci = frame.tci.filter(|tci| tci & 0x0fff != 0).ok_or(Drop::Untagged)?;
-            let vlan = eth::vlan_of(tci).ok_or(Drop::UnknownVlan)?;
-            let id = tables.ports.vif(context.port, vlan).ok_or(Drop::UnknownVlan)?;
-            let vif = tables.vif(id, context.reader).ok_or(Drop::UnknownVlan)?;
-            received(context, id, packet);
-            if !vif.up {
-                return Err(Drop::VifDown.into());
-            }
-            if frame.source != vif.mac {
-                return Err(Drop::UnknownSourceMac.into());
-            }
-            let ours = frame.destination == Mac::GATEWAY || frame.destination == port.mac;
-            addressed(context, packet, &frame, ours, Some(id), vif.vrf)?;
-            Ok(Arrival::Instance(id, vif))
-        }
-        PortRole::Fabric => {
-            // The underlay is untagged: a priority tag is none, a VLAN is not ours.
-            if frame.tci.is_some_and(|tci| tci & 0x0fff != 0) {
-                return Err(Drop::UnknownVlan.into());
-            }
-            let ours = frame.destination == port.mac;
-            addressed(context, packet, &frame, ours, None, VrfId::MASTER)?;
-            Ok(Arrival::Fabric)
-        }
+    // The same number, wherever the tag was.
+    let length = packet.data().len() + (Ethernet::LEN + Tag::LEN - frame.header);
+    // A frame without a tag has the VLAN id of a priority tag.
+    let vlan = frame.tci & 0x0fff;
+    let source = match &mut context.source {
+        Some(source) if source.vlan == vlan => source,
+        _ => source(context, vlan)?,
+    };
+    source.packets += 1;
+    source.bytes += length as u64;
+    let Source { id, vif, .. } = *source;
+    context.vif = Some(id);
+    if !vif.up {
+        return Err(Drop::VifDown.into());
     }
+    if frame.macs != vif.macs || frame.ethertype != eth::IPV4 {
+        addressed(context, packet, frame.header, Some(vif))?;
+    }
+    Ok(Arrival { id, vif, start: frame.header })
+}
+
+/// Begins a run of packets with this VLAN id.
+#[inline(never)]
+fn source<'c, 'a>(context: &'c mut Context<'a>, vlan: u16) -> Step<&'c mut Source<'a>> {
+    if vlan == 0 {
+        return Err(Drop::Untagged.into());
+    }
+    let id = eth::vlan_of(vlan).and_then(|vlan| context.tables.ports.vif(context.port, vlan));
+    let id = id.ok_or(Drop::UnknownVlan)?;
+    let vif = context.tables.vifs.load(id.index()).ok_or(Drop::UnknownVlan)?;
+    context.settle();
+    Ok(context.source.insert(Source { vlan, id, vif, packets: 0, bytes: 0 }))
+}
+
+/// Where in the frame the packet begins.
+#[inline(always)]
+pub(crate) fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<usize> {
+    context.vif = None;
+    let frame = Frame::read(packet).ok_or(Drop::Malformed)?;
+    // The underlay is untagged: a priority tag is none, a VLAN is not ours.
+    if frame.tci & 0x0fff != 0 {
+        return Err(Drop::UnknownVlan.into());
+    }
+    if context.own_macs != Some(frame.macs) || frame.ethertype != eth::IPV4 {
+        addressed(context, packet, frame.header, None)?;
+        // From the same neighbour, the next one passes at a glance.
+        context.own_macs = Some(frame.macs);
+    }
+    Ok(frame.header)
 }
 
 /// What the Ethernet header says, wherever the tag was.
+#[derive(Clone, Copy)]
 struct Frame {
-    destination: Mac,
-    source: Mac,
-    tci: Option<u16>,
+    macs: MacPair,
+    /// 0 without a tag.
+    tci: u16,
     ethertype: u16,
     /// Bytes up to the payload.
     header: usize,
 }
 
 impl Frame {
-    #[inline]
-    fn read<B: Buf>(packet: &B) -> Option<Frame> {
+    #[inline(always)]
+    fn read<B: Buf>(packet: &mut B) -> Option<Frame> {
+        let stripped = packet.stripped_tci();
         let (eth, rest) = Ethernet::parse(packet.data()).ok()?;
         let untagged = Frame {
-            destination: eth.destination,
-            source: eth.source,
-            tci: packet.stripped_tci(),
+            macs: MacPair::parse(packet.data()).ok()?,
+            tci: stripped.unwrap_or(0),
             ethertype: eth.ethertype(),
             header: Ethernet::LEN,
         };
-        if untagged.tci.is_some() || untagged.ethertype != eth::VLAN {
+        if stripped.is_some() {
+            packet.clear_stripped();
+            return Some(untagged);
+        }
+        if untagged.ethertype != eth::VLAN {
             return Some(untagged);
         }
         let (tag, _) = Tag::parse(rest).ok()?;
         Some(Frame {
-            tci: Some(tag.tci()),
+            tci: tag.tci(),
             ethertype: tag.ethertype(),
             header: Ethernet::LEN + Tag::LEN,
             ..untagged
@@ -95,40 +131,40 @@ impl Frame {
     }
 }
 
-/// Lets IPv4 frames to us through, without their Ethernet header; ARP goes to the service thread.
-#[inline]
+/// What is not plainly IPv4 to us: lets other IPv4 frames to us through, too; ARP goes to the service thread.
+#[cold]
+#[inline(never)]
 fn addressed<B: Buf>(
     context: &mut Context<'_>,
     packet: &mut B,
-    frame: &Frame,
-    ours: bool,
-    vif: Option<VifId>,
-    vrf: VrfId,
+    header: usize,
+    vif: Option<&Vif>,
 ) -> Step<()> {
-    if frame.ethertype == eth::ARP && (ours || frame.destination == Mac::BROADCAST) {
-        packet.trim_front(frame.header);
-        packet.clear_stripped();
-        return Err(context.punt(Punt::Arp, vif, vrf));
+    // The two bytes before the payload say what it is.
+    let frame = packet.data();
+    let ethertype = frame.get(..header).and_then(|header| header.last_chunk());
+    let (Ok((ethernet, _)), Some(ethertype)) = (Ethernet::parse(frame), ethertype) else {
+        return Err(Drop::Malformed.into());
+    };
+    let (destination, ethertype) = (ethernet.destination, u16::from_be_bytes(*ethertype));
+    if vif.is_some_and(|vif| vif.mac != ethernet.source) {
+        return Err(Drop::UnknownSourceMac.into());
+    }
+    // Instances know the gateway's MAC, the underlay only the port's.
+    let ours = context.open.is_some_and(|port| port.mac == destination)
+        || vif.is_some() && destination == Mac::GATEWAY;
+    if ethertype == eth::ARP && (ours || destination == Mac::BROADCAST) {
+        let vrf = vif.map_or(VrfId::MASTER, |vif| vif.vrf);
+        let (start, length, tunnelled) = (header as u32, u16::MAX, false);
+        let place = Place { start, length, vrf, vif: context.vif, tunnelled };
+        return Err(context.punt(Punt::Arp, packet, place));
     }
     if !ours {
-        let group = frame.destination.is_multicast();
+        let group = destination.is_multicast();
         return Err(if group { Drop::Multicast } else { Drop::WrongDestinationMac }.into());
     }
-    if frame.ethertype != eth::IPV4 {
+    if ethertype != eth::IPV4 {
         return Err(Drop::UnsupportedEthertype.into());
     }
-    packet.trim_front(frame.header);
-    packet.clear_stripped();
     Ok(())
-}
-
-#[inline]
-fn received<B: Buf>(context: &mut Context<'_>, id: VifId, packet: &B) {
-    context.vif = Some(id);
-    if let Some(row) = context.counters.vif(id) {
-        // The same number, wherever the tag was.
-        let tag = if packet.stripped_tci().is_some() { Tag::LEN } else { 0 };
-        row.rx_packets.add(1);
-        row.rx_bytes.add((packet.data().len() + tag) as u64);
-    }
 }

@@ -7,97 +7,125 @@
 //! Tunnels: MPLS in UDP to port 6635 or 51234 (RFC 7510; a UDP checksum that is there must be right), MPLS in GRE (RFC 4023;
 //! checksum and key fields accepted). The outer source must be the end of a tunnel or lie in the accepted prefixes.
 
+use wire::Malformed;
 use wire::eth;
 use wire::gre::Gre;
-use wire::ipv4::{self, Ipv4};
+use wire::ipv4::{self, Fields};
 use wire::mpls::Mpls;
 use wire::udp::{self, Udp};
-use wire::{Mac, Malformed};
 
 use super::classify::Arrival;
-use super::{Context, Inner, Origin, Step, is_multicast, routable};
+use super::{Context, Inner, Origin, Place, Step, is_multicast, routable};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{LabelTarget, VrfId};
 
-#[inline]
-pub(crate) fn inner<'a, B: Buf>(
-    context: &mut Context<'a>,
-    packet: &mut B,
-    arrival: Arrival<'a>,
-) -> Step<Inner<'a>> {
-    match arrival {
-        Arrival::Instance(id, vif) => {
-            let ip = routable(packet)?;
-            let origin = Origin::Instance(id, vif);
-            Ok(Inner { ip, vrf: vif.vrf, origin, deliver: None })
-        }
-        Arrival::Fabric => tunnel(context, packet),
-    }
+/// A packet from an instance: there is nothing around it.
+#[inline(always)]
+pub(crate) fn bare<'a, B: Buf>(packet: &B, arrival: Arrival<'a>) -> Step<Inner<'a>> {
+    let Arrival { id, vif, start } = arrival;
+    let ip = routable(from(packet, start)?)?;
+    Ok(Inner { ip, start, vrf: vif.vrf, origin: Origin::Instance(id, vif), deliver: None })
+}
+
+#[inline(always)]
+fn from<B: Buf>(packet: &B, start: usize) -> Step<&[u8]> {
+    Ok(packet.data().get(start..).ok_or(Drop::Malformed)?)
 }
 
 /// A packet that the service thread made: it is trusted to know its addresses.
-pub(crate) fn own<'a, B: Buf>(packet: &mut B, vrf: VrfId) -> Step<Inner<'a>> {
-    let ip = super::ipv4(packet, Drop::InnerChecksum)?;
-    Ok(Inner { ip, vrf, origin: Origin::Own, deliver: None })
+pub(crate) fn own<'a, B: Buf>(packet: &B, vrf: VrfId) -> Step<Inner<'a>> {
+    let ip = super::ipv4(packet.data(), Drop::InnerChecksum)?;
+    Ok(Inner { ip, start: 0, vrf, origin: Origin::Own, deliver: None })
 }
 
-#[inline]
-fn tunnel<'a, B: Buf>(context: &mut Context<'a>, packet: &mut B) -> Step<Inner<'a>> {
-    let outer = super::ipv4(packet, Drop::OuterChecksum)?;
-    if !context.tables.is_own(outer.destination(), context.reader) {
-        let group = is_multicast(outer.destination());
+/// A packet from the underlay that begins at `start`: out of its tunnel.
+#[inline(always)]
+pub(crate) fn tunnel<'a, B: Buf>(
+    context: &mut Context<'a>,
+    packet: &mut B,
+    start: usize,
+) -> Step<Inner<'a>> {
+    let outer = super::ipv4(from(packet, start)?, Drop::OuterChecksum)?;
+    if !context.tables.owns(outer.destination) {
+        let group = is_multicast(outer.destination);
         return Err(if group { Drop::Multicast } else { Drop::NotLocal }.into());
     }
     if outer.is_fragment() {
         return Err(Drop::OuterFragment.into());
     }
-    let start = match outer.protocol() {
-        ipv4::UDP => in_udp(&outer, packet.data())?,
-        ipv4::GRE => in_gre(&outer, packet.data())?,
-        ipv4::ICMP => return Err(context.punt(Punt::Local, None, VrfId::MASTER)),
+    let end = start + usize::from(outer.total_len);
+    let start = match outer.protocol {
+        ipv4::UDP => in_udp(&outer, start, packet.data())?,
+        ipv4::GRE => in_gre(&outer, start, packet.data())?,
+        ipv4::ICMP => {
+            let (start, length, vrf) = (start as u32, outer.total_len, VrfId::MASTER);
+            let place = Place { start, length, vrf, vif: None, tunnelled: false };
+            return Err(context.punt(Punt::Local, packet, place));
+        }
         _ => return Err(Drop::UnsupportedProtocol.into()),
     };
-    if !context.tables.is_tunnel_source(outer.source()) {
+    if outer.source != context.tunnel_source {
+        accepted(context, outer.source)?;
+    }
+    label(context, packet, start, end)
+}
+
+#[inline(never)]
+fn accepted(context: &mut Context<'_>, source: u32) -> Step<()> {
+    if !context.tables.fib.is_tunnel_source(source.into()) {
         return Err(Drop::TunnelSource.into());
     }
-    packet.trim_front(start);
-    context.source_mac = Mac::default();
-    label(context, packet)
+    context.tunnel_source = source;
+    Ok(())
+}
+
+/// What the outer packet that begins at `start` carries.
+#[inline(always)]
+fn payload<'p>(outer: &Fields, start: usize, frame: &'p [u8]) -> Step<&'p [u8]> {
+    let end = start + usize::from(outer.total_len);
+    Ok(frame.get(start + usize::from(outer.header_len)..end).ok_or(Drop::Malformed)?)
 }
 
 /// Where the label begins behind UDP.
-#[inline]
-fn in_udp(outer: &Ipv4, packet: &[u8]) -> Step<usize> {
-    let start = outer.header_len();
-    let (udp, payload) = Udp::checked(&packet[start..]).map_err(|_| Drop::Malformed)?;
+#[inline(always)]
+fn in_udp(outer: &Fields, start: usize, frame: &[u8]) -> Step<usize> {
+    let (udp, payload) =
+        Udp::checked(payload(outer, start, frame)?).map_err(|_| Drop::Malformed)?;
     if !matches!(udp.destination(), udp::MPLS | udp::MPLS_OLD) {
         return Err(Drop::UnsupportedProtocol.into());
     }
-    if !udp.verifies(payload, outer.source(), outer.destination()) {
+    if !udp.verifies(payload, outer.source.into(), outer.destination.into()) {
         return Err(Drop::OuterChecksum.into());
     }
-    Ok(start + Udp::LEN)
+    Ok(start + usize::from(outer.header_len) + Udp::LEN)
 }
 
 /// Where the label begins behind GRE.
-#[inline]
-fn in_gre(outer: &Ipv4, packet: &[u8]) -> Step<usize> {
-    let (gre, payload) =
-        Gre::checked(&packet[outer.header_len()..]).map_err(|error| match error {
-            Malformed::Checksum => Drop::OuterChecksum,
-            Malformed::Flags => Drop::UnsupportedProtocol,
-            _ => Drop::Malformed,
-        })?;
+#[inline(always)]
+fn in_gre(outer: &Fields, start: usize, frame: &[u8]) -> Step<usize> {
+    let bytes = payload(outer, start, frame)?;
+    let (gre, rest) = Gre::checked(bytes).map_err(|error| match error {
+        Malformed::Checksum => Drop::OuterChecksum,
+        Malformed::Flags => Drop::UnsupportedProtocol,
+        _ => Drop::Malformed,
+    })?;
     if gre.protocol() != eth::MPLS {
         return Err(Drop::UnsupportedProtocol.into());
     }
-    Ok(packet.len() - payload.len())
+    Ok(start + usize::from(outer.header_len) + bytes.len() - rest.len())
 }
 
-#[inline]
-fn label<'a, B: Buf>(context: &mut Context<'a>, packet: &mut B) -> Step<Inner<'a>> {
-    let (entry, _) = Mpls::parse(packet.data()).map_err(|_| Drop::Malformed)?;
+/// The stack begins at `start`; the outer packet, at `end`, bounds what is in it.
+#[inline(always)]
+fn label<'a, B: Buf>(
+    context: &mut Context<'a>,
+    packet: &mut B,
+    start: usize,
+    end: usize,
+) -> Step<Inner<'a>> {
+    let stack = packet.data().get(start..end).ok_or(Drop::Malformed)?;
+    let (entry, payload) = Mpls::parse(stack).map_err(|_| Drop::Malformed)?;
     let entry = *entry;
     if !entry.is_bottom() {
         return Err(Drop::InvalidLabelStack.into());
@@ -106,17 +134,17 @@ fn label<'a, B: Buf>(context: &mut Context<'a>, packet: &mut B) -> Step<Inner<'a
     let (vrf, deliver) = match target {
         LabelTarget::Vrf(vrf) => (vrf, None),
         LabelTarget::Vif(id) => {
-            let vif = context.tables.vif(id, context.reader).ok_or(Drop::InvalidLabel)?;
+            let vif = context.tables.vifs.load(id.index()).ok_or(Drop::InvalidLabel)?;
             context.vif = Some(id);
             (vif.vrf, Some(id))
         }
     };
-    packet.trim_front(Mpls::LEN);
-    let ip = routable(packet)?;
-    let inner = Inner { ip, vrf, origin: Origin::Tunnel, deliver };
+    let ip = routable(payload)?;
+    let start = start + Mpls::LEN;
+    let inner = Inner { ip, start, vrf, origin: Origin::Tunnel, deliver };
     // RFC 3032 2.4.3: it goes no further. The sender is told as for its own TTL, so that a traceroute has no gap here.
     if entry.ttl() <= 1 {
-        return Err(context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, packet, &inner));
+        return Err(context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, packet, inner.place()));
     }
     Ok(inner)
 }

@@ -6,77 +6,75 @@
 use wire::{Label, ipv4};
 
 use super::{Context, Inner, Origin, Step};
+use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{Nexthop, VifId};
+use crate::table::nexthop::Word;
 use crate::table::{Adjacency, Tunnel, Vif};
-use crate::verdict::Verdict;
 
 /// Where a packet goes.
 pub(crate) enum Hop<'a> {
     Vif(VifId, &'a Vif),
-    Tunnel { tunnel: &'a Tunnel, adjacency: &'a Adjacency, label: Label },
+    Tunnel(Way<'a>),
 }
 
-impl Hop<'_> {
+/// A tunnel, how to get to its end, and the label for there.
+pub(crate) struct Way<'a> {
+    pub tunnel: &'a Tunnel,
+    pub adjacency: &'a Adjacency,
+    pub label: Label,
+}
+
+impl Way<'_> {
     /// Largest IPv4 packet, in bytes, that it carries.
-    #[inline]
+    #[inline(always)]
     pub fn mtu(&self) -> u16 {
-        match self {
-            Hop::Vif(_, vif) => vif.mtu,
-            Hop::Tunnel { tunnel, adjacency, .. } => {
-                adjacency.mtu.saturating_sub(tunnel.encapsulation.overhead())
-            }
-        }
+        self.adjacency.mtu.saturating_sub(self.tunnel.overhead)
     }
 }
 
 /// The next hop of the best route, if there is one.
-#[inline]
-pub(crate) fn find(context: &Context<'_>, inner: &Inner<'_>) -> Option<Nexthop> {
+#[inline(always)]
+pub(crate) fn find(context: &Context<'_>, inner: &Inner<'_>) -> Word {
     if let Some(vif) = inner.deliver {
-        return Some(Nexthop::Vif(vif));
+        return Word::vif(vif);
     }
-    let id = context.tables.fib.lookup(inner.vrf, inner.ip.destination());
-    context.tables.nexthops.nexthop(id)
+    let id = context.tables.fib.lookup(inner.vrf, inner.ip.destination.into());
+    context.tables.nexthops.word(id)
 }
 
 /// What the next hop stands for now; or the exit that it is.
-#[inline]
-pub(crate) fn hop<'a>(
+#[inline(always)]
+pub(crate) fn hop<'a, B: Buf>(
     context: &mut Context<'a>,
+    packet: &mut B,
     inner: &Inner<'_>,
-    found: Option<Nexthop>,
+    found: Word,
 ) -> Step<Hop<'a>> {
-    let (tables, reader) = (context.tables, context.reader);
-    match found.ok_or(Drop::NoRoute)? {
+    match found.nexthop().ok_or(Drop::NoRoute)? {
         Nexthop::Vif(id) => {
             context.vif = context.vif.or(Some(id));
-            Ok(Hop::Vif(id, tables.vif(id, reader).ok_or(Drop::NoRoute)?))
+            Ok(Hop::Vif(id, context.tables.vifs.load(id.index()).ok_or(Drop::NoRoute)?))
         }
         Nexthop::Tunnel { tunnel, label } => {
             // Split horizon: otherwise two PEs whose routes point at each other would play ping-pong.
             if matches!(inner.origin, Origin::Tunnel) {
                 return Err(Drop::TunnelToTunnel.into());
             }
-            let tunnel = tables.tunnel(tunnel, reader).ok_or(Drop::NoRoute)?;
-            let adjacency = tunnel.adjacency.and_then(|id| tables.adjacency(id, reader));
+            let tables = &context.tables;
+            let tunnel = tables.tunnels.load(tunnel.index()).ok_or(Drop::NoRoute)?;
+            let adjacency = tunnel.adjacency.and_then(|id| tables.adjacencies.load(id.index()));
             let adjacency = adjacency.ok_or(Drop::UnresolvedNexthop)?;
-            Ok(Hop::Tunnel { tunnel, adjacency, label })
+            Ok(Hop::Tunnel(Way { tunnel, adjacency, label }))
         }
         Nexthop::Discard => Err(Drop::DiscardRoute.into()),
-        Nexthop::Receive => Err(receive(context, inner)),
-    }
-}
-
-fn receive(context: &mut Context<'_>, inner: &Inner<'_>) -> Verdict {
-    let vif = match inner.origin {
-        Origin::Instance(vif, _) => Some(vif),
-        Origin::Tunnel => None,
         // What we send to ourselves would come back for ever.
-        Origin::Own => return Drop::NoRoute.into(),
-    };
-    match inner.ip.protocol() {
-        ipv4::ICMP => context.punt(Punt::Local, vif, inner.vrf),
-        _ => Drop::UnsupportedProtocol.into(),
+        Nexthop::Receive => match inner.place() {
+            None => Err(Drop::NoRoute.into()),
+            Some(place) if inner.ip.protocol == ipv4::ICMP => {
+                Err(context.punt(Punt::Local, packet, place))
+            }
+            Some(_) => Err(Drop::UnsupportedProtocol.into()),
+        },
     }
 }

@@ -4,19 +4,20 @@
 
 use super::{Context, Inner, Origin, Step};
 use crate::drops::Drop;
-use crate::seam::Nexthop;
+use crate::seam::{Nexthop, VifId, VrfId};
 
-#[inline]
+#[inline(always)]
 pub(crate) fn check(context: &Context<'_>, inner: &Inner<'_>) -> Step<()> {
     let Origin::Instance(id, vif) = inner.origin else { return Ok(()) };
-    let source = inner.ip.source();
-    if vif.addresses.contains(&source) {
+    if vif.owns(inner.ip.source) || leads_back(context, inner.vrf, inner.ip.source, id) {
         return Ok(());
     }
-    // A prefix behind the instance, such as the network of a router.
-    let back = context.tables.fib.lookup(inner.vrf, source);
-    match context.tables.nexthops.nexthop(back) {
-        Some(Nexthop::Vif(owner)) if owner == id => Ok(()),
-        _ => Err(Drop::SpoofedAddress.into()),
-    }
+    Err(Drop::SpoofedAddress.into())
+}
+
+/// Whether the source is in a prefix behind the instance, such as the network of a router.
+#[inline(never)]
+fn leads_back(context: &Context<'_>, vrf: VrfId, source: u32, id: VifId) -> bool {
+    let back = context.tables.fib.lookup(vrf, source.into());
+    matches!(context.tables.nexthops.nexthop(back), Some(Nexthop::Vif(owner)) if owner == id)
 }

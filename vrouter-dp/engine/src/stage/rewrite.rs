@@ -2,28 +2,24 @@
 //!
 //! Exits: drop `ttl-exceeded too-big` (the sender is told), `needs-fragmentation`.
 
-use wire::ipv4::Ipv4;
-
-use super::lookup::Hop;
 use super::{Context, Inner, Step};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 
-/// A packet of somebody else: one hop more.
-#[inline]
+/// A packet of somebody else: one hop more. `mtu` is that of the way it takes, in bytes.
+#[inline(always)]
 pub(crate) fn forward<B: Buf>(
     context: &mut Context<'_>,
     packet: &mut B,
-    inner: &Inner<'_>,
-    hop: &Hop<'_>,
+    inner: &mut Inner<'_>,
+    mtu: u16,
 ) -> Step<()> {
     // RFC 1812 5.3.1: what would leave with TTL 0 is dropped, and the sender is told.
-    if inner.ip.ttl() <= 1 {
-        return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, packet, inner));
+    if inner.ip.ttl <= 1 {
+        return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, packet, inner.place()));
     }
-    fits(context, packet, inner, hop)?;
-    let (ip, _) = Ipv4::parse_mut(packet.data_mut()).map_err(|_| Drop::Malformed)?;
-    ip.decrement_ttl();
+    fits(context, packet, inner, mtu)?;
+    inner.ip.decrement_ttl();
     Ok(())
 }
 
@@ -32,25 +28,24 @@ pub(crate) fn originate<B: Buf>(
     context: &mut Context<'_>,
     packet: &mut B,
     inner: &Inner<'_>,
-    hop: &Hop<'_>,
+    mtu: u16,
 ) -> Step<()> {
-    fits(context, packet, inner, hop)
+    fits(context, packet, inner, mtu)
 }
 
-#[inline]
+#[inline(always)]
 fn fits<B: Buf>(
     context: &mut Context<'_>,
-    packet: &B,
+    packet: &mut B,
     inner: &Inner<'_>,
-    hop: &Hop<'_>,
+    mtu: u16,
 ) -> Step<()> {
-    let mtu = hop.mtu();
-    if inner.ip.total_len() <= mtu {
+    if inner.ip.total_len <= mtu {
         return Ok(());
     }
     if !inner.ip.dont_fragment() {
         return Err(Drop::NeedsFragmentation.into());
     }
     // RFC 1191 4: with the MTU of the path really taken, its overhead taken off.
-    Err(context.refuse(Drop::TooBig, Punt::TooBig, mtu, packet, inner))
+    Err(context.refuse(Drop::TooBig, Punt::TooBig, mtu, packet, inner.place()))
 }

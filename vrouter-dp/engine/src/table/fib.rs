@@ -10,13 +10,15 @@ mod writer;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::chunks::Chunks;
+use zerocopy::FromZeros;
+
+use crate::chunks;
 use crate::seam::{NexthopId, VrfId};
 
 pub use shadow::Shadow;
 pub use writer::FibWriter;
 
-/// Nodes that all VRFs have together: 2 GiB when all are used.
+/// Nodes that all VRFs have together: 2 GiB when all are used, nothing before.
 pub const NODES: usize = 1 << 21;
 
 /// Tries: one per VRF and one for the tunnel sources.
@@ -76,14 +78,9 @@ impl Word {
 // Every next hop fits into a leaf.
 const _: () = assert!(super::nexthop::NEXTHOPS <= Word::VALUE as usize + 1);
 
-#[derive(Debug)]
+#[derive(Debug, FromZeros)]
+#[repr(C)]
 struct Node([AtomicU32; 256]);
-
-impl Default for Node {
-    fn default() -> Self {
-        Node([const { AtomicU32::new(0) }; 256])
-    }
-}
 
 impl Node {
     #[inline]
@@ -105,13 +102,13 @@ impl Node {
 pub struct Fib {
     /// Root node of each trie; node 0 stays empty and is the root of those that do not exist.
     roots: Box<[AtomicU32]>,
-    nodes: Chunks<Node, 256>,
+    nodes: Box<[Node]>,
 }
 
 impl Fib {
     /// No trie exists.
     pub fn new() -> Fib {
-        Fib { roots: (0..TRIES).map(|_| AtomicU32::new(0)).collect(), nodes: Chunks::new(NODES) }
+        Fib { roots: (0..TRIES).map(|_| AtomicU32::new(0)).collect(), nodes: chunks::most(NODES) }
     }
 
     /// The next hop of the longest prefix that covers `address`; id 0 if there is none.
@@ -120,7 +117,7 @@ impl Fib {
         let Some(root) = self.roots.get(trie.into().0) else { return NexthopId(0) };
         let mut index = root.load(Ordering::Acquire);
         for octet in address.octets() {
-            let Some(node) = self.nodes.at(index as usize) else { break };
+            let Some(node) = self.nodes.get(index as usize) else { break };
             let word = node.word(octet);
             match word.child() {
                 None => return word.value(),
@@ -128,6 +125,12 @@ impl Fib {
             }
         }
         NexthopId(0)
+    }
+
+    /// Whether tunnel packets from `source` are accepted.
+    #[inline]
+    pub fn is_tunnel_source(&self, source: Ipv4Addr) -> bool {
+        self.lookup(Trie::SOURCES, source).0 != 0
     }
 }
 

@@ -1,10 +1,10 @@
-//! Labels that we advertised: a direct array over all 2^20, allocated in pieces.
+//! Labels that we advertised: a direct array over all 2^20, of which only what is used takes memory.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use wire::Label;
 
-use crate::chunks::Chunks;
+use crate::chunks;
 use crate::seam::{LabelTarget, VifId, VrfId};
 
 const VRF: u32 = 1 << 30;
@@ -13,18 +13,18 @@ const VIF: u32 = 2 << 30;
 /// All labels.
 #[derive(Debug)]
 pub struct LabelTable {
-    rows: Chunks<AtomicU32, 4096>,
+    rows: Box<[AtomicU32]>,
 }
 
 impl LabelTable {
     pub(super) fn new() -> LabelTable {
-        LabelTable { rows: Chunks::new(1 << 20) }
+        LabelTable { rows: chunks::zeroed(1 << 20) }
     }
 
     /// Where a label leads, given as it stands on the wire.
     #[inline]
     pub fn target(&self, label: u32) -> Option<LabelTarget> {
-        let word = self.rows.at(label as usize)?.load(Ordering::Acquire);
+        let word = self.rows.get(label as usize)?.load(Ordering::Acquire);
         match word & (VRF | VIF) {
             VRF => Some(LabelTarget::Vrf(VrfId(word as u16))),
             VIF => Some(LabelTarget::Vif(VifId(word as u16))),
@@ -38,7 +38,7 @@ impl LabelTable {
             Some(LabelTarget::Vrf(vrf)) => VRF | u32::from(vrf.0),
             Some(LabelTarget::Vif(vif)) => VIF | u32::from(vif.0),
         };
-        if let Some(row) = self.rows.ensure(label.index()) {
+        if let Some(row) = self.rows.get(label.index()) {
             row.store(word, Ordering::Release);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wire::Label;
 
-use crate::chunks::Chunks;
+use crate::chunks;
 use crate::seam::{Nexthop, NexthopId, TunnelId, VifId};
 
 /// Next hops that a node can have.
@@ -16,46 +16,82 @@ const VIF: u64 = 2 << 61;
 const RECEIVE: u64 = 3 << 61;
 const DISCARD: u64 = 4 << 61;
 
-/// All next hops.
-#[derive(Debug)]
-pub struct NexthopTable {
-    rows: Chunks<AtomicU64, 4096>,
-}
+/// A next hop in a word; 0 is none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word(u64);
 
-impl NexthopTable {
-    pub(super) fn new() -> NexthopTable {
-        NexthopTable { rows: Chunks::new(NEXTHOPS) }
+impl Word {
+    #[inline]
+    pub const fn vif(vif: VifId) -> Word {
+        Word(VIF | vif.0 as u64)
     }
 
-    /// What the id leads to; `None` if it does not exist.
-    #[inline]
-    pub fn nexthop(&self, id: NexthopId) -> Option<Nexthop> {
-        let word = self.rows.at(id.index())?.load(Ordering::Acquire);
-        // Tunnel: label in the upper 20 of the 52 bits below the kind, id in the lower 32.
-        match word & KIND {
-            TUNNEL => {
-                let label = Label::new((word >> 32) as u32 & 0xf_ffff)?;
-                Some(Nexthop::Tunnel { tunnel: TunnelId(word as u32), label })
-            }
-            VIF => Some(Nexthop::Vif(VifId(word as u16))),
+    /// What it stands for. The two that packets are sent by come first, as plain comparisons.
+    #[inline(always)]
+    pub fn nexthop(self) -> Option<Nexthop> {
+        let Word(word) = self;
+        // Tunnel: label in the 20 bits above the id, which has the lower 32.
+        if word & KIND == TUNNEL {
+            let label = Label::new((word >> 32) as u32 & 0xf_ffff)?;
+            return Some(Nexthop::Tunnel { tunnel: TunnelId(word as u32), label });
+        }
+        if word & KIND == VIF {
+            return Some(Nexthop::Vif(VifId(word as u16)));
+        }
+        self.no_way()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_way(self) -> Option<Nexthop> {
+        match self.0 & KIND {
             RECEIVE => Some(Nexthop::Receive),
             DISCARD => Some(Nexthop::Discard),
             _ => None,
         }
     }
+}
+
+impl From<Nexthop> for Word {
+    fn from(nexthop: Nexthop) -> Word {
+        match nexthop {
+            Nexthop::Tunnel { tunnel, label } => {
+                Word(TUNNEL | u64::from(label.value()) << 32 | u64::from(tunnel.0))
+            }
+            Nexthop::Vif(vif) => Word::vif(vif),
+            Nexthop::Receive => Word(RECEIVE),
+            Nexthop::Discard => Word(DISCARD),
+        }
+    }
+}
+
+/// All next hops.
+#[derive(Debug)]
+pub struct NexthopTable {
+    rows: Box<[AtomicU64]>,
+}
+
+impl NexthopTable {
+    pub(super) fn new() -> NexthopTable {
+        NexthopTable { rows: chunks::zeroed(NEXTHOPS) }
+    }
+
+    /// What the id leads to; `None` if it does not exist.
+    #[inline]
+    pub fn nexthop(&self, id: NexthopId) -> Option<Nexthop> {
+        self.word(id).nexthop()
+    }
+
+    /// The same, as it stands in the table.
+    #[inline]
+    pub(crate) fn word(&self, id: NexthopId) -> Word {
+        Word(self.rows.get(id.index()).map_or(0, |row| row.load(Ordering::Acquire)))
+    }
 
     /// `false` beyond the capacity.
     pub(super) fn set(&self, id: NexthopId, nexthop: Option<Nexthop>) -> bool {
-        let word = match nexthop {
-            None => 0,
-            Some(Nexthop::Tunnel { tunnel, label }) => {
-                TUNNEL | u64::from(label.value()) << 32 | u64::from(tunnel.0)
-            }
-            Some(Nexthop::Vif(vif)) => VIF | u64::from(vif.0),
-            Some(Nexthop::Receive) => RECEIVE,
-            Some(Nexthop::Discard) => DISCARD,
-        };
-        let row = self.rows.ensure(id.index());
+        let word = nexthop.map_or(0, |nexthop| Word::from(nexthop).0);
+        let row = self.rows.get(id.index());
         row.is_some_and(|row| {
             row.store(word, Ordering::Release);
             true

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use wire::{Mac, VlanId};
 
-use crate::chunks::Chunks;
+use crate::chunks;
 use crate::publish::{Domain, Reader, Slots};
 use crate::seam::{PortId, VifId};
 
@@ -48,9 +48,9 @@ pub struct Port {
 #[derive(Debug)]
 pub struct PortTable {
     rows: Slots<Port>,
-    states: Box<[AtomicU8]>,
+    states: Box<[AtomicU8; PORTS]>,
     /// (port, VLAN) -> interface + 1.
-    vlans: Chunks<AtomicU32, VLANS>,
+    vlans: Box<[AtomicU32]>,
 }
 
 impl PortTable {
@@ -58,8 +58,8 @@ impl PortTable {
         let forwarding = || AtomicU8::new(PortState::Forwarding as u8);
         PortTable {
             rows: Slots::new(domain, PORTS),
-            states: (0..PORTS).map(|_| forwarding()).collect(),
-            vlans: Chunks::new(PORTS * VLANS),
+            states: Box::new(std::array::from_fn(|_| forwarding())),
+            vlans: chunks::zeroed(PORTS * VLANS),
         }
     }
 
@@ -78,7 +78,7 @@ impl PortTable {
     /// The interface of (port, VLAN).
     #[inline]
     pub fn vif(&self, port: PortId, vlan: VlanId) -> Option<VifId> {
-        let cell = self.vlans.at(port.index() * VLANS + vlan.index())?;
+        let cell = self.vlans.get(port.index() * VLANS + vlan.index())?;
         cell.load(Ordering::Acquire).checked_sub(1).map(|vif| VifId(vif as u16))
     }
 
@@ -91,7 +91,7 @@ impl PortTable {
     }
 
     pub(super) fn set_vif(&self, port: PortId, vlan: VlanId, vif: Option<VifId>) {
-        if let Some(cell) = self.vlans.ensure(port.index() * VLANS + vlan.index()) {
+        if let Some(cell) = self.vlans.get(port.index() * VLANS + vlan.index()) {
             cell.store(vif.map_or(0, |vif| u32::from(vif.0) + 1), Ordering::Release);
         }
     }

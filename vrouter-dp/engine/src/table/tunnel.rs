@@ -5,11 +5,9 @@
 
 use std::net::Ipv4Addr;
 
+use wire::checksum;
 use wire::eth::Ethernet;
-use wire::gre::Gre;
 use wire::ipv4::{self, Ipv4};
-use wire::udp::{self, Udp};
-use wire::{checksum, eth};
 use zerocopy::IntoBytes;
 
 use crate::seam::{Encapsulation, PortId};
@@ -41,19 +39,18 @@ pub struct Adjacency {
     pub header: Ethernet,
 }
 
-/// Longest outer header behind Ethernet: IPv4 and UDP.
-pub const OUTER: usize = Ipv4::LEN + Udp::LEN;
-
 /// A tunnel to another PE.
 #[derive(Clone, Copy, Debug)]
 pub struct Tunnel {
     /// How packets travel.
     pub encapsulation: Encapsulation,
+    /// Bytes that it adds to an IPv4 packet, Ethernet not counted.
+    pub overhead: u16,
     /// Neighbour that it goes through; `None` if there is no way to its remote end.
     pub adjacency: Option<AdjacencyId>,
-    /// IPv4 and UDP or GRE, with length, id, checksum and source port zero; the first [`Tunnel::outer_len`] bytes count.
-    pub header: [u8; OUTER],
-    /// Sum of that IPv4 header.
+    /// Outer IPv4 header with length, id and checksum zero.
+    pub header: Ipv4,
+    /// Sum of that header.
     pub sum: u32,
 }
 
@@ -64,28 +61,13 @@ impl Tunnel {
         encapsulation: Encapsulation,
         adjacency: Option<AdjacencyId>,
     ) -> Tunnel {
-        let mut header = [0; OUTER];
-        let (protocol, middle) = header.split_at_mut(Ipv4::LEN);
-        let ip = match encapsulation {
-            Encapsulation::MplsOverUdp => {
-                middle.copy_from_slice(Udp::new(0, udp::MPLS, 0).as_bytes());
-                Ipv4::new(local, remote, ipv4::UDP, 0)
-            }
-            Encapsulation::MplsOverGre => {
-                middle[..Gre::LEN].copy_from_slice(Gre::new(eth::MPLS).as_bytes());
-                Ipv4::new(local, remote, ipv4::GRE, 0)
-            }
+        let protocol = match encapsulation {
+            Encapsulation::MplsOverUdp => ipv4::UDP,
+            Encapsulation::MplsOverGre => ipv4::GRE,
         };
-        protocol.copy_from_slice(ip.as_bytes());
-        Tunnel { encapsulation, adjacency, header, sum: checksum::sum(ip.as_bytes()) }
-    }
-
-    /// Bytes of the outer header behind Ethernet, the label not counted.
-    #[inline]
-    pub const fn outer_len(&self) -> usize {
-        match self.encapsulation {
-            Encapsulation::MplsOverUdp => Ipv4::LEN + Udp::LEN,
-            Encapsulation::MplsOverGre => Ipv4::LEN + Gre::LEN,
-        }
+        let header = Ipv4::new(local, remote, protocol, 0);
+        let sum = checksum::sum(header.as_bytes());
+        let overhead = encapsulation.overhead();
+        Tunnel { encapsulation, overhead, adjacency, header, sum }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::Ipv4Net;
+use wire::eth::MacPair;
 use wire::{Label, Mac, VlanId};
 
 use super::fib::{FibWriter, Shadow};
@@ -272,7 +273,20 @@ impl TablesWriter {
         let (up, addresses) = old
             .as_ref()
             .map_or_else(|| (true, Box::default()), |o| (o.vif.up, o.vif.addresses.clone()));
-        let vif = Vif { port, vlan, vrf, mac, up, mtu, addresses, header };
+        let macs = MacPair::new(Mac::GATEWAY, mac);
+        let mut vif = Vif {
+            port,
+            vlan,
+            vrf,
+            macs,
+            mac,
+            up,
+            mtu,
+            address: 0,
+            addresses: Box::default(),
+            header,
+        };
+        vif.set_addresses(addresses);
         self.vrf_references(vrf, 1);
         let references = match old {
             Some(old) => {
@@ -319,7 +333,7 @@ impl TablesWriter {
         let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
         if !row.vif.addresses.contains(&address) {
             self.change_vif(id, |vif| {
-                vif.addresses = vif.addresses.iter().copied().chain([address]).collect();
+                vif.set_addresses(vif.addresses.iter().copied().chain([address]).collect());
             });
         }
         Ok(())
@@ -332,8 +346,8 @@ impl TablesWriter {
             return Err(Refusal::Unknown);
         }
         self.change_vif(id, |vif| {
-            vif.addresses =
-                vif.addresses.iter().copied().filter(|known| *known != address).collect();
+            let others = vif.addresses.iter().copied().filter(|known| *known != address);
+            vif.set_addresses(others.collect());
         });
         Ok(())
     }

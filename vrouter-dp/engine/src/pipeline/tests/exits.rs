@@ -380,7 +380,7 @@ fn own_packets_end_by_name_too() {
     let mut lab = Lab::new().unwrap();
     let gateway = Ipv4Addr::new(10, 1, 0, 1);
     let mut inject = |vrf: u16, bytes: &[u8]| lab.inject(VrfId(vrf), &mut HeapBuf::new(bytes));
-    let named = |reason: Drop| Verdict::from(reason);
+    let named = |reason: Drop| Verdict::Drop { reason, notify: None };
     assert_eq!(inject(1, &[1, 2, 3]), named(Drop::Malformed));
     assert_eq!(inject(1, &packet(gateway, gateway, 60, |_| {})), named(Drop::NoRoute));
     assert_eq!(inject(9, &packet(gateway, A, 60, |_| {})), named(Drop::NoRoute));

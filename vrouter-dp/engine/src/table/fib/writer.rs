@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use ipnet::Ipv4Net;
 
-use super::{Fib, NODES, Node, Trie, Word};
+use super::{Fib, Node, Trie, Word};
 use crate::publish::{Domain, Token};
 use crate::seam::{NexthopId, Refusal};
 
@@ -31,7 +31,6 @@ pub struct FibWriter {
 impl FibWriter {
     /// The writer of `fib`, which nobody else may write.
     pub fn new(fib: Arc<Fib>, domain: Arc<Domain>) -> FibWriter {
-        let _ = fib.nodes.ensure(0);
         FibWriter {
             fib,
             domain,
@@ -158,16 +157,18 @@ impl FibWriter {
 
     /// A node that was allocated; words name no other.
     fn node(&self, index: u32) -> &Node {
-        static NOWHERE: std::sync::LazyLock<Node> = std::sync::LazyLock::new(Node::default);
-        self.fib.nodes.at(index as usize).unwrap_or(&NOWHERE)
+        &self.fib.nodes[index as usize]
+    }
+
+    fn room(&self) -> usize {
+        self.free.len() + self.fib.nodes.len().saturating_sub(self.fresh as usize)
     }
 
     fn reserve(&mut self, count: usize) -> Result<(), Refusal> {
-        if self.free.len() + (NODES - self.fresh as usize) < count {
+        if self.room() < count {
             self.reclaim();
         }
-        let room = self.free.len() + (NODES - self.fresh as usize);
-        if room < count { Err(Refusal::Full) } else { Ok(()) }
+        if self.room() < count { Err(Refusal::Full) } else { Ok(()) }
     }
 
     fn allocate(&mut self, answer: Word) -> Result<u32, Refusal> {
@@ -180,7 +181,7 @@ impl FibWriter {
                 self.fresh - 1
             }
         };
-        self.fib.nodes.ensure(index as usize).ok_or(Refusal::Full)?.fill(answer);
+        self.node(index).fill(answer);
         Ok(index)
     }
 
