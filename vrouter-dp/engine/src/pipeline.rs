@@ -36,13 +36,15 @@ pub fn process<B: Buf>(
     match classify::role(context) {
         Some(PortRole::Gateway) => packets.iter_mut().for_each(|packet| {
             let sent = from_instance(context, packet);
-            exit(context, sent, verdicts);
+            exit(context, packet, sent, verdicts);
         }),
         Some(PortRole::Fabric) => packets.iter_mut().for_each(|packet| {
             let sent = from_underlay(context, packet);
-            exit(context, sent, verdicts);
+            exit(context, packet, sent, verdicts);
         }),
-        None => packets.iter().for_each(|_| exit(context, classify::closed(), verdicts)),
+        None => packets
+            .iter_mut()
+            .for_each(|packet| exit(context, packet, classify::closed(), verdicts)),
     }
     context.settle();
 }
@@ -54,21 +56,25 @@ pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut 
     let context = &mut Context::new(worker, PortId(0));
     match originate(context, vrf, packet) {
         Ok(Sent { port, vif }) => Verdict::Tx { port, vif },
-        Err(end) => context.end(end),
+        Err(end) => context.end(end, packet),
     }
 }
 
 #[inline(always)]
 fn from_instance<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent> {
-    let arrival = classify::from_instance(context, packet)?;
-    let inner = decap::bare(packet, arrival)?;
+    let tag = classify::tag(packet);
+    let frame = packet.data();
+    let arrival = classify::from_instance(context, frame, tag)?;
+    let inner = decap::bare(frame, arrival)?;
     forward(context, packet, inner)
 }
 
 #[inline(always)]
 fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent> {
-    let start = classify::from_underlay(context, packet)?;
-    let inner = decap::tunnel(context, packet, start)?;
+    let tag = classify::tag(packet);
+    let frame = packet.data();
+    let start = classify::from_underlay(context, frame, tag)?;
+    let inner = decap::tunnel(context, frame, start)?;
     forward(context, packet, inner)
 }
 
@@ -76,28 +82,28 @@ fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent
 fn forward<B: Buf>(context: &mut Context<'_>, packet: &mut B, mut inner: Inner<'_>) -> Step<Sent> {
     let found = lookup::find(context, &inner);
     policy::check(context, &inner)?;
-    match lookup::hop(context, packet, &inner, found)? {
+    match lookup::hop(context, &inner, found)? {
         Hop::Vif(id, vif) => {
-            rewrite::forward(context, packet, &mut inner, vif.mtu)?;
+            rewrite::forward(context, &mut inner, vif.mtu)?;
             encap::to_instance(context, packet, &inner, id, vif)
         }
         Hop::Tunnel(way) => {
-            rewrite::forward(context, packet, &mut inner, way.mtu())?;
+            rewrite::forward(context, &mut inner, way.mtu())?;
             encap::to_tunnel(context, packet, &inner, &way)
         }
     }
 }
 
 fn originate<B: Buf>(context: &mut Context<'_>, vrf: VrfId, packet: &mut B) -> Step<Sent> {
-    let inner = decap::own(packet, vrf)?;
+    let inner = decap::own(packet.data(), vrf)?;
     let found = lookup::find(context, &inner);
-    match lookup::hop(context, packet, &inner, found)? {
+    match lookup::hop(context, &inner, found)? {
         Hop::Vif(id, vif) => {
-            rewrite::originate(context, packet, &inner, vif.mtu)?;
+            rewrite::originate(context, &inner, vif.mtu)?;
             encap::to_instance(context, packet, &inner, id, vif)
         }
         Hop::Tunnel(way) => {
-            rewrite::originate(context, packet, &inner, way.mtu())?;
+            rewrite::originate(context, &inner, way.mtu())?;
             encap::to_tunnel(context, packet, &inner, &way)
         }
     }
@@ -105,10 +111,15 @@ fn originate<B: Buf>(context: &mut Context<'_>, vrf: VrfId, packet: &mut B) -> S
 
 /// The one exit.
 #[inline(always)]
-fn exit(context: &mut Context<'_>, sent: Step<Sent>, verdicts: &mut Vec<Verdict>) {
+fn exit<B: Buf>(
+    context: &mut Context<'_>,
+    packet: &mut B,
+    sent: Step<Sent>,
+    verdicts: &mut Vec<Verdict>,
+) {
     match sent {
         Ok(Sent { port, vif }) => verdicts.push(Verdict::Tx { port, vif }),
-        Err(end) => verdicts.push(context.end(end)),
+        Err(end) => verdicts.push(context.end(end, packet)),
     }
 }
 

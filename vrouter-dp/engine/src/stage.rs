@@ -67,8 +67,8 @@ pub(crate) struct Context<'a> {
     pub tunnel_source: u32,
     /// Interface that a drop is counted at: the one it came from, else the one it goes to.
     pub vif: Option<VifId>,
-    /// What goes with [`End::Told`] and [`End::Punt`].
-    meta: Option<PuntMeta>,
+    /// What goes with [`End::Told`] and [`End::Punt`]: class, place, and MTU if that is what it is about.
+    notice: Option<(Punt, Place, u16)>,
 }
 
 /// A run of packets from one instance, not yet counted.
@@ -149,7 +149,7 @@ impl<'a> Context<'a> {
             own_macs: None,
             tunnel_source: 0,
             vif: None,
-            meta: None,
+            notice: None,
         }
     }
 
@@ -163,14 +163,30 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Ends as a punt.
+    #[cold]
+    #[inline(never)]
+    pub fn punt(&mut self, class: Punt, place: Place) -> End {
+        self.notice = Some((class, place, 0));
+        End::Punt
+    }
+
+    /// Ends as a drop that the sender is told about; nobody is told that we dropped a packet of our own, which has no place.
+    #[cold]
+    #[inline(never)]
+    pub fn refuse(&mut self, reason: Drop, class: Punt, mtu: u16, place: Option<Place>) -> End {
+        self.notice = place.map(|place| (class, place, mtu));
+        End::Told(reason)
+    }
+
     /// The verdict on a packet that is not sent; counts drops.
     #[cold]
     #[inline(never)]
-    pub fn end(&mut self, end: End) -> Verdict {
+    pub fn end<B: Buf>(&mut self, end: End, packet: &mut B) -> Verdict {
         let (reason, notify) = match end {
             End::Drop(reason) => (reason, None),
-            End::Told(reason) => (reason, self.meta.take()),
-            End::Punt => match self.meta.take() {
+            End::Told(reason) => (reason, self.tell(packet)),
+            End::Punt => match self.grant(packet) {
                 Some(meta) => return Verdict::Punt(meta),
                 None => (Drop::PuntLimited, None),
             },
@@ -179,41 +195,25 @@ impl<'a> Context<'a> {
         Verdict::Drop { reason, notify }
     }
 
-    /// Ends as a punt, if the rate limit of the class allows. The buffer then holds the packet and nothing else.
-    #[cold]
-    #[inline(never)]
-    pub fn punt<B: Buf>(&mut self, class: Punt, packet: &mut B, place: Place) -> End {
+    /// What goes to the service thread, if the rate limit of the class allows. The buffer then holds the packet and nothing else.
+    fn grant<B: Buf>(&mut self, packet: &mut B) -> Option<PuntMeta> {
+        let (class, place, mtu) = self.notice.take()?;
         if !self.limits.take(class) {
             self.counters.punt_limited[class.index()].add(1);
-            return Drop::PuntLimited.into();
+            return None;
         }
-        self.meta = Some(self.cut(class, packet, place, 0));
-        End::Punt
+        Some(self.cut(class, packet, place, mtu))
     }
 
-    /// Ends as a drop that the sender is told about, if the standards and the rate limit allow. The buffer then holds the packet
-    /// as it came.
-    #[cold]
-    #[inline(never)]
-    pub fn refuse<B: Buf>(
-        &mut self,
-        reason: Drop,
-        class: Punt,
-        mtu: u16,
-        packet: &mut B,
-        place: Option<Place>,
-    ) -> End {
-        let Some(place) = place else { return reason.into() };
-        let meta = self.cut(class, packet, place, mtu);
-        if !icmp::error_allowed(packet.data()) {
-            return reason.into();
+    /// As [`Context::grant`], for a packet whose sender the standards allow to be told.
+    fn tell<B: Buf>(&mut self, packet: &mut B) -> Option<PuntMeta> {
+        let (_, Place { start, length, .. }, _) = self.notice?;
+        let from = packet.data().get(start as usize..)?;
+        let whole = from.get(..usize::from(length)).unwrap_or(from);
+        if !icmp::error_allowed(whole) {
+            return None;
         }
-        if !self.limits.take(class) {
-            self.counters.punt_limited[class.index()].add(1);
-            return reason.into();
-        }
-        self.meta = Some(meta);
-        End::Told(reason)
+        self.grant(packet)
     }
 
     /// Cuts off what is around the packet.

@@ -34,15 +34,26 @@ pub(crate) fn closed<T>() -> Step<T> {
     Err(Drop::PortBlocked.into())
 }
 
+/// Takes the tag that the NIC took out of the frame out of the metadata too.
 #[inline(always)]
-pub(crate) fn from_instance<'a, B: Buf>(
+pub(crate) fn tag<B: Buf>(packet: &mut B) -> Option<u16> {
+    let tag = packet.stripped_tci();
+    if tag.is_some() {
+        packet.clear_stripped();
+    }
+    tag
+}
+
+#[inline(always)]
+pub(crate) fn from_instance<'a>(
     context: &mut Context<'a>,
-    packet: &mut B,
+    bytes: &[u8],
+    stripped: Option<u16>,
 ) -> Step<Arrival<'a>> {
     context.vif = None;
-    let frame = Frame::read(packet).ok_or(Drop::Malformed)?;
+    let frame = Frame::read(bytes, stripped).ok_or(Drop::Malformed)?;
     // The same number, wherever the tag was.
-    let length = packet.data().len() + (Ethernet::LEN + Tag::LEN - frame.header);
+    let length = bytes.len() + (Ethernet::LEN + Tag::LEN - frame.header);
     // A frame without a tag has the VLAN id of a priority tag.
     let vlan = frame.tci & 0x0fff;
     let source = match &mut context.source {
@@ -57,7 +68,7 @@ pub(crate) fn from_instance<'a, B: Buf>(
         return Err(Drop::VifDown.into());
     }
     if frame.macs != vif.macs || frame.ethertype != eth::IPV4 {
-        addressed(context, packet, frame.header, Some(vif))?;
+        addressed(context, bytes, frame.header, Some(vif))?;
     }
     Ok(Arrival { id, vif, start: frame.header })
 }
@@ -77,15 +88,19 @@ fn source<'c, 'a>(context: &'c mut Context<'a>, vlan: u16) -> Step<&'c mut Sourc
 
 /// Where in the frame the packet begins.
 #[inline(always)]
-pub(crate) fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<usize> {
+pub(crate) fn from_underlay(
+    context: &mut Context<'_>,
+    bytes: &[u8],
+    stripped: Option<u16>,
+) -> Step<usize> {
     context.vif = None;
-    let frame = Frame::read(packet).ok_or(Drop::Malformed)?;
+    let frame = Frame::read(bytes, stripped).ok_or(Drop::Malformed)?;
     // The underlay is untagged: a priority tag is none, a VLAN is not ours.
     if frame.tci & 0x0fff != 0 {
         return Err(Drop::UnknownVlan.into());
     }
     if context.own_macs != Some(frame.macs) || frame.ethertype != eth::IPV4 {
-        addressed(context, packet, frame.header, None)?;
+        addressed(context, bytes, frame.header, None)?;
         // From the same neighbour, the next one passes at a glance.
         context.own_macs = Some(frame.macs);
     }
@@ -105,20 +120,15 @@ struct Frame {
 
 impl Frame {
     #[inline(always)]
-    fn read<B: Buf>(packet: &mut B) -> Option<Frame> {
-        let stripped = packet.stripped_tci();
-        let (eth, rest) = Ethernet::parse(packet.data()).ok()?;
+    fn read(bytes: &[u8], stripped: Option<u16>) -> Option<Frame> {
+        let (eth, rest) = Ethernet::parse(bytes).ok()?;
         let untagged = Frame {
-            macs: MacPair::parse(packet.data()).ok()?,
+            macs: MacPair::parse(bytes).ok()?,
             tci: stripped.unwrap_or(0),
             ethertype: eth.ethertype(),
             header: Ethernet::LEN,
         };
-        if stripped.is_some() {
-            packet.clear_stripped();
-            return Some(untagged);
-        }
-        if untagged.ethertype != eth::VLAN {
+        if stripped.is_some() || untagged.ethertype != eth::VLAN {
             return Some(untagged);
         }
         let (tag, _) = Tag::parse(rest).ok()?;
@@ -134,14 +144,13 @@ impl Frame {
 /// What is not plainly IPv4 to us: lets other IPv4 frames to us through, too; ARP goes to the service thread.
 #[cold]
 #[inline(never)]
-fn addressed<B: Buf>(
+fn addressed(
     context: &mut Context<'_>,
-    packet: &mut B,
+    frame: &[u8],
     header: usize,
     vif: Option<&Vif>,
 ) -> Step<()> {
     // The two bytes before the payload say what it is.
-    let frame = packet.data();
     let ethertype = frame.get(..header).and_then(|header| header.last_chunk());
     let (Ok((ethernet, _)), Some(ethertype)) = (Ethernet::parse(frame), ethertype) else {
         return Err(Drop::Malformed.into());
@@ -157,7 +166,7 @@ fn addressed<B: Buf>(
         let vrf = vif.map_or(VrfId::MASTER, |vif| vif.vrf);
         let (start, length, tunnelled) = (header as u32, u16::MAX, false);
         let place = Place { start, length, vrf, vif: context.vif, tunnelled };
-        return Err(context.punt(Punt::Arp, packet, place));
+        return Err(context.punt(Punt::Arp, place));
     }
     if !ours {
         let group = destination.is_multicast();

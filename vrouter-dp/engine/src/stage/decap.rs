@@ -16,37 +16,28 @@ use wire::udp::{self, Udp};
 
 use super::classify::Arrival;
 use super::{Context, Inner, Origin, Place, Step, is_multicast, routable};
-use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{LabelTarget, VrfId};
 
 /// A packet from an instance: there is nothing around it.
 #[inline(always)]
-pub(crate) fn bare<'a, B: Buf>(packet: &B, arrival: Arrival<'a>) -> Step<Inner<'a>> {
+pub(crate) fn bare<'a>(frame: &[u8], arrival: Arrival<'a>) -> Step<Inner<'a>> {
     let Arrival { id, vif, start } = arrival;
-    let ip = routable(from(packet, start)?)?;
+    let ip = routable(frame.get(start..).ok_or(Drop::Malformed)?)?;
     Ok(Inner { ip, start, vrf: vif.vrf, origin: Origin::Instance(id, vif), deliver: None })
 }
 
-#[inline(always)]
-fn from<B: Buf>(packet: &B, start: usize) -> Step<&[u8]> {
-    Ok(packet.data().get(start..).ok_or(Drop::Malformed)?)
-}
-
 /// A packet that the service thread made: it is trusted to know its addresses.
-pub(crate) fn own<'a, B: Buf>(packet: &B, vrf: VrfId) -> Step<Inner<'a>> {
-    let ip = super::ipv4(packet.data(), Drop::InnerChecksum)?;
+pub(crate) fn own<'a>(packet: &[u8], vrf: VrfId) -> Step<Inner<'a>> {
+    let ip = super::ipv4(packet, Drop::InnerChecksum)?;
     Ok(Inner { ip, start: 0, vrf, origin: Origin::Own, deliver: None })
 }
 
 /// A packet from the underlay that begins at `start`: out of its tunnel.
 #[inline(always)]
-pub(crate) fn tunnel<'a, B: Buf>(
-    context: &mut Context<'a>,
-    packet: &mut B,
-    start: usize,
-) -> Step<Inner<'a>> {
-    let outer = super::ipv4(from(packet, start)?, Drop::OuterChecksum)?;
+pub(crate) fn tunnel<'a>(context: &mut Context<'a>, frame: &[u8], start: usize) -> Step<Inner<'a>> {
+    let packet = frame.get(start..).ok_or(Drop::Malformed)?;
+    let outer = super::ipv4(packet, Drop::OuterChecksum)?;
     if !context.tables.owns(outer.destination) {
         let group = is_multicast(outer.destination);
         return Err(if group { Drop::Multicast } else { Drop::NotLocal }.into());
@@ -54,21 +45,22 @@ pub(crate) fn tunnel<'a, B: Buf>(
     if outer.is_fragment() {
         return Err(Drop::OuterFragment.into());
     }
-    let end = start + usize::from(outer.total_len);
-    let start = match outer.protocol {
-        ipv4::UDP => in_udp(&outer, start, packet.data())?,
-        ipv4::GRE => in_gre(&outer, start, packet.data())?,
+    let header = usize::from(outer.header_len);
+    let payload = packet.get(header..usize::from(outer.total_len)).ok_or(Drop::Malformed)?;
+    let stack = match outer.protocol {
+        ipv4::UDP => in_udp(&outer, payload)?,
+        ipv4::GRE => in_gre(payload)?,
         ipv4::ICMP => {
             let (start, length, vrf) = (start as u32, outer.total_len, VrfId::MASTER);
             let place = Place { start, length, vrf, vif: None, tunnelled: false };
-            return Err(context.punt(Punt::Local, packet, place));
+            return Err(context.punt(Punt::Local, place));
         }
         _ => return Err(Drop::UnsupportedProtocol.into()),
     };
     if outer.source != context.tunnel_source {
         accepted(context, outer.source)?;
     }
-    label(context, packet, start, end)
+    label(context, stack, start + header + (payload.len() - stack.len()))
 }
 
 #[inline(never)]
@@ -80,32 +72,23 @@ fn accepted(context: &mut Context<'_>, source: u32) -> Step<()> {
     Ok(())
 }
 
-/// What the outer packet that begins at `start` carries.
+/// The label stack behind UDP.
 #[inline(always)]
-fn payload<'p>(outer: &Fields, start: usize, frame: &'p [u8]) -> Step<&'p [u8]> {
-    let end = start + usize::from(outer.total_len);
-    Ok(frame.get(start + usize::from(outer.header_len)..end).ok_or(Drop::Malformed)?)
-}
-
-/// Where the label begins behind UDP.
-#[inline(always)]
-fn in_udp(outer: &Fields, start: usize, frame: &[u8]) -> Step<usize> {
-    let (udp, payload) =
-        Udp::checked(payload(outer, start, frame)?).map_err(|_| Drop::Malformed)?;
+fn in_udp<'p>(outer: &Fields, datagram: &'p [u8]) -> Step<&'p [u8]> {
+    let (udp, payload) = Udp::checked(datagram).map_err(|_| Drop::Malformed)?;
     if !matches!(udp.destination(), udp::MPLS | udp::MPLS_OLD) {
         return Err(Drop::UnsupportedProtocol.into());
     }
     if !udp.verifies(payload, outer.source.into(), outer.destination.into()) {
         return Err(Drop::OuterChecksum.into());
     }
-    Ok(start + usize::from(outer.header_len) + Udp::LEN)
+    Ok(datagram.get(Udp::LEN..).ok_or(Drop::Malformed)?)
 }
 
-/// Where the label begins behind GRE.
+/// The label stack behind GRE.
 #[inline(always)]
-fn in_gre(outer: &Fields, start: usize, frame: &[u8]) -> Step<usize> {
-    let bytes = payload(outer, start, frame)?;
-    let (gre, rest) = Gre::checked(bytes).map_err(|error| match error {
+fn in_gre(payload: &[u8]) -> Step<&[u8]> {
+    let (gre, stack) = Gre::checked(payload).map_err(|error| match error {
         Malformed::Checksum => Drop::OuterChecksum,
         Malformed::Flags => Drop::UnsupportedProtocol,
         _ => Drop::Malformed,
@@ -113,20 +96,13 @@ fn in_gre(outer: &Fields, start: usize, frame: &[u8]) -> Step<usize> {
     if gre.protocol() != eth::MPLS {
         return Err(Drop::UnsupportedProtocol.into());
     }
-    Ok(start + usize::from(outer.header_len) + bytes.len() - rest.len())
+    Ok(stack)
 }
 
-/// The stack begins at `start`; the outer packet, at `end`, bounds what is in it.
+/// The stack begins at `start` of the frame, and ends where the outer packet ends.
 #[inline(always)]
-fn label<'a, B: Buf>(
-    context: &mut Context<'a>,
-    packet: &mut B,
-    start: usize,
-    end: usize,
-) -> Step<Inner<'a>> {
-    let stack = packet.data().get(start..end).ok_or(Drop::Malformed)?;
+fn label<'a>(context: &mut Context<'a>, stack: &[u8], start: usize) -> Step<Inner<'a>> {
     let (entry, payload) = Mpls::parse(stack).map_err(|_| Drop::Malformed)?;
-    let entry = *entry;
     if !entry.is_bottom() {
         return Err(Drop::InvalidLabelStack.into());
     }
@@ -140,11 +116,10 @@ fn label<'a, B: Buf>(
         }
     };
     let ip = routable(payload)?;
-    let start = start + Mpls::LEN;
-    let inner = Inner { ip, start, vrf, origin: Origin::Tunnel, deliver };
+    let inner = Inner { ip, start: start + Mpls::LEN, vrf, origin: Origin::Tunnel, deliver };
     // RFC 3032 2.4.3: it goes no further. The sender is told as for its own TTL, so that a traceroute has no gap here.
     if entry.ttl() <= 1 {
-        return Err(context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, packet, inner.place()));
+        return Err(context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, inner.place()));
     }
     Ok(inner)
 }

@@ -6,7 +6,6 @@
 use wire::{Label, ipv4};
 
 use super::{Context, Inner, Origin, Step};
-use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{Nexthop, VifId};
 use crate::table::nexthop::Word;
@@ -45,12 +44,7 @@ pub(crate) fn find(context: &Context<'_>, inner: &Inner<'_>) -> Word {
 
 /// What the next hop stands for now; or the exit that it is.
 #[inline(always)]
-pub(crate) fn hop<'a, B: Buf>(
-    context: &mut Context<'a>,
-    packet: &mut B,
-    inner: &Inner<'_>,
-    found: Word,
-) -> Step<Hop<'a>> {
+pub(crate) fn hop<'a>(context: &mut Context<'a>, inner: &Inner<'_>, found: Word) -> Step<Hop<'a>> {
     match found.nexthop().ok_or(Drop::NoRoute)? {
         Nexthop::Vif(id) => {
             context.vif = context.vif.or(Some(id));
@@ -71,9 +65,7 @@ pub(crate) fn hop<'a, B: Buf>(
         // What we send to ourselves would come back for ever.
         Nexthop::Receive => match inner.place() {
             None => Err(Drop::NoRoute.into()),
-            Some(place) if inner.ip.protocol == ipv4::ICMP => {
-                Err(context.punt(Punt::Local, packet, place))
-            }
+            Some(place) if inner.ip.protocol == ipv4::ICMP => Err(context.punt(Punt::Local, place)),
             Some(_) => Err(Drop::UnsupportedProtocol.into()),
         },
     }

@@ -3,43 +3,27 @@
 //! Exits: drop `ttl-exceeded too-big` (the sender is told), `needs-fragmentation`.
 
 use super::{Context, Inner, Step};
-use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 
 /// A packet of somebody else: one hop more. `mtu` is that of the way it takes, in bytes.
 #[inline(always)]
-pub(crate) fn forward<B: Buf>(
-    context: &mut Context<'_>,
-    packet: &mut B,
-    inner: &mut Inner<'_>,
-    mtu: u16,
-) -> Step<()> {
+pub(crate) fn forward(context: &mut Context<'_>, inner: &mut Inner<'_>, mtu: u16) -> Step<()> {
     // RFC 1812 5.3.1: what would leave with TTL 0 is dropped, and the sender is told.
     if inner.ip.ttl <= 1 {
-        return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, packet, inner.place()));
+        return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, inner.place()));
     }
-    fits(context, packet, inner, mtu)?;
+    fits(context, inner, mtu)?;
     inner.ip.decrement_ttl();
     Ok(())
 }
 
 /// A packet of our own starts here.
-pub(crate) fn originate<B: Buf>(
-    context: &mut Context<'_>,
-    packet: &mut B,
-    inner: &Inner<'_>,
-    mtu: u16,
-) -> Step<()> {
-    fits(context, packet, inner, mtu)
+pub(crate) fn originate(context: &mut Context<'_>, inner: &Inner<'_>, mtu: u16) -> Step<()> {
+    fits(context, inner, mtu)
 }
 
 #[inline(always)]
-fn fits<B: Buf>(
-    context: &mut Context<'_>,
-    packet: &mut B,
-    inner: &Inner<'_>,
-    mtu: u16,
-) -> Step<()> {
+fn fits(context: &mut Context<'_>, inner: &Inner<'_>, mtu: u16) -> Step<()> {
     if inner.ip.total_len <= mtu {
         return Ok(());
     }
@@ -47,5 +31,5 @@ fn fits<B: Buf>(
         return Err(Drop::NeedsFragmentation.into());
     }
     // RFC 1191 4: with the MTU of the path really taken, its overhead taken off.
-    Err(context.refuse(Drop::TooBig, Punt::TooBig, mtu, packet, inner.place()))
+    Err(context.refuse(Drop::TooBig, Punt::TooBig, mtu, inner.place()))
 }
