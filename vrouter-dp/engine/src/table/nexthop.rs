@@ -31,11 +31,11 @@ impl Word {
     pub fn nexthop(self) -> Option<Nexthop> {
         let Word(word) = self;
         // Tunnel: label in the 20 bits above the id, which has the lower 32.
-        if word & KIND == TUNNEL {
+        if word >> 61 == TUNNEL >> 61 {
             let label = Label::new((word >> 32) as u32 & 0xf_ffff)?;
             return Some(Nexthop::Tunnel { tunnel: TunnelId(word as u32), label });
         }
-        if word & KIND == VIF {
+        if word >> 61 == VIF >> 61 {
             return Some(Nexthop::Vif(VifId(word as u16)));
         }
         self.no_way()
