@@ -291,7 +291,7 @@ pub struct Instance {
     pub vlan: VlanId,
     /// The only source MAC that it may use.
     pub mac: Mac,
-    /// The only source addresses that it may use, at least one. IPv4 for now.
+    /// The only source addresses that it may use, at least one; IPv4.
     pub addresses: Vec<IpAddr>,
 }
 

@@ -84,29 +84,18 @@ pub type Reply = oneshot::Sender<Result<Answer, Failure>>;
 pub enum Answer {
     /// See the row types in [`config::api`].
     Status(Status),
-    #[allow(missing_docs)]
     Ports(Vec<PortRow>),
-    #[allow(missing_docs)]
     Interfaces(Vec<InterfaceRow>),
-    #[allow(missing_docs)]
     Vrfs(Vec<VrfRow>),
-    #[allow(missing_docs)]
     Routes(Vec<RouteRow>),
-    #[allow(missing_docs)]
     Refused(Vec<RefusedRow>),
-    #[allow(missing_docs)]
     Nexthops(Vec<NexthopRow>),
-    #[allow(missing_docs)]
     Labels(Vec<LabelRow>),
-    #[allow(missing_docs)]
     Neighbors(Vec<NeighborRow>),
-    #[allow(missing_docs)]
     Drops(Vec<DropRow>),
-    #[allow(missing_docs)]
     Workers(Vec<WorkerRow>),
     /// TOML.
     Text(String),
-    #[allow(missing_docs)]
     Config(ConfigReply),
     /// For `/metrics`.
     Metrics(Box<metrics::Figures>),

@@ -42,7 +42,7 @@ pub(crate) fn find(context: &Context<'_>, inner: &Inner<'_>) -> Word {
     context.tables.nexthops.word(id)
 }
 
-/// What the next hop stands for now; or the exit that it is.
+/// What the next hop stands for at this moment, or the exit that it is.
 #[inline(always)]
 pub(crate) fn hop<'a>(context: &mut Context<'a>, inner: &Inner<'_>, found: Word) -> Step<Hop<'a>> {
     match found.nexthop().ok_or(Drop::NoRoute)? {
