@@ -1,5 +1,5 @@
 //! A data plane without packets: it applies ops to plain maps by the rules of the seam, and complains about every breach.
-#![allow(dead_code)]
+#![allow(dead_code)] // Each test program uses a part of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

@@ -10,7 +10,7 @@
 //!
 //! This is the one module of the engine with `unsafe`: a reference to a record outlives the pointer that it came from, which
 //! no safe type expresses without a reference count per packet.
-#![allow(unsafe_code)]
+#![allow(unsafe_code)] // WHY: the paragraph above.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;

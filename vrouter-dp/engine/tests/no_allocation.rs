@@ -1,5 +1,5 @@
 //! The packet path does not allocate: an allocator that counts looks on while bursts of every kind pass.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // helpers of tests may fail loudly
 
 use std::time::Duration;
 
