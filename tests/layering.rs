@@ -25,8 +25,13 @@ const FREE: &[&str] = &["vrouter-bench", "vrouter-tests"];
 /// The only modules of `engine` that the agent may know.
 const SEAM: &[&str] = &["seam", "drops"];
 
-/// Where `unsafe` may stand: the FFI, the publication of tables, the socket options.
-const UNSAFE: &[&str] = &["ffi/", "vrouter-dp/engine/src/publish", "bgp/src/io/sockopt"];
+/// Where `unsafe` may stand: the FFI, the publication of tables, the prefetch instruction, the socket options.
+const UNSAFE: &[&str] = &[
+    "ffi/",
+    "vrouter-dp/engine/src/publish",
+    "vrouter-dp/engine/src/prefetch",
+    "bgp/src/io/sockopt",
+];
 
 fn metadata() -> Metadata {
     MetadataCommand::new()

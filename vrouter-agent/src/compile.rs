@@ -180,7 +180,7 @@ fn leave_the_old_vrf(
     }
     for (&(vrf, prefix), new) in &changes.routes {
         if new.is_none() && route_to_moved(current, (vrf, prefix), moved) {
-            list.push(Op::RouteDel { vrf, prefix });
+            list.push(Op::RouteDel { vrf, prefix: prefix.into() });
         }
     }
     for (&label, new) in &changes.labels {
@@ -190,7 +190,7 @@ fn leave_the_old_vrf(
     }
     for &vif in moved {
         for &(vif, address) in addresses_of(current, vif) {
-            list.push(Op::VifAddressDel { vif, address });
+            list.push(Op::VifAddressDel { vif, address: address.into() });
         }
     }
 }
@@ -259,7 +259,7 @@ fn create(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &m
     // An address may go from one instance to another.
     for &(vif, address) in gone(&current.vif_addresses, &changes.vif_addresses) {
         if !moved.contains(&vif) {
-            list.push(Op::VifAddressDel { vif, address });
+            list.push(Op::VifAddressDel { vif, address: address.into() });
         }
     }
     for (&vif, &Vif { port, vlan, vrf, mac }) in set(&current.vifs, &changes.vifs) {
@@ -268,12 +268,12 @@ fn create(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &m
     for &vif in moved {
         for &(vif, address) in addresses_of(current, vif) {
             if !matches!(changes.vif_addresses.get(&(vif, address)), Some(None)) {
-                list.push(Op::VifAddressSet { vif, address });
+                list.push(Op::VifAddressSet { vif, address: address.into() });
             }
         }
     }
     for (&(vif, address), _) in set(&current.vif_addresses, &changes.vif_addresses) {
-        list.push(Op::VifAddressSet { vif, address });
+        list.push(Op::VifAddressSet { vif, address: address.into() });
     }
     for (&tunnel, &Tunnel { remote, encapsulation }) in set(&current.tunnels, &changes.tunnels) {
         list.push(Op::TunnelSet { tunnel, remote, encapsulation });
@@ -285,14 +285,14 @@ fn create(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &m
 
 fn route(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &mut Vec<Op>) {
     for (&(vrf, prefix), &nexthop) in set(&current.routes, &changes.routes) {
-        list.push(Op::RouteSet { vrf, prefix, nexthop });
+        list.push(Op::RouteSet { vrf, prefix: prefix.into(), nexthop });
     }
     for (&label, &target) in set(&current.labels, &changes.labels) {
         list.push(Op::LabelSet { label, target });
     }
     for &(vrf, prefix) in gone(&current.routes, &changes.routes) {
         if !route_to_moved(current, (vrf, prefix), moved) {
-            list.push(Op::RouteDel { vrf, prefix });
+            list.push(Op::RouteDel { vrf, prefix: prefix.into() });
         }
     }
     for &label in gone(&current.labels, &changes.labels) {

@@ -13,6 +13,7 @@ use bgp::types::Family;
 use config::Config;
 use config::api::ConfigReply;
 use engine::seam::{Event, Gen, Link, Op, Refusal, VifId};
+use ipnet::IpNet;
 
 use crate::api::{Answer, Failure, Query, Reply};
 use crate::carried::Carried;
@@ -223,7 +224,9 @@ impl<'a> Core<'a> {
         self.forwarding.refused(&op, refusal, &mut self.carried.ids);
         match op {
             Op::VifSet { vif, .. } => drop(self.refusals.vifs.insert(vif, refusal)),
-            Op::RouteSet { vrf, prefix, .. } => drop(self.refusals.routes.insert((vrf, prefix))),
+            Op::RouteSet { vrf, prefix: IpNet::V4(prefix), .. } => {
+                self.refusals.routes.insert((vrf, prefix));
+            }
             _ if is_deletion(&op) => {
                 tracing::debug!(?op, %refusal, "the data plane refused a deletion");
                 return;
@@ -402,6 +405,8 @@ fn is_deletion(op: &Op) -> bool {
             | Op::VifAddressDel { .. }
             | Op::TunnelDel { .. }
             | Op::NexthopDel { .. }
+            | Op::PathDel { .. }
+            | Op::NeighborDel { .. }
             | Op::RouteDel { .. }
             | Op::LabelDel { .. }
     )

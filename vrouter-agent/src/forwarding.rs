@@ -1,8 +1,10 @@
 //! The tables as the data plane has them, and the numbers of tunnels and next hops, which live as long as a route uses them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use engine::seam::{Gen, Nexthop, NexthopId, Op, Refusal, TunnelId, VrfId};
+use ipnet::IpNet;
 
 use crate::compile::{self, Changes, Hop, Tables};
 use crate::desired::{Source, lowest};
@@ -207,7 +209,7 @@ impl Forwarding {
             Op::VifSet { vif, .. } => {
                 tables.vifs.remove(&vif);
             }
-            Op::VifAddressSet { vif, address } => {
+            Op::VifAddressSet { vif, address: IpAddr::V4(address) } => {
                 tables.vif_addresses.remove(&(vif, address));
             }
             Op::LabelSet { label, .. } => {
@@ -219,7 +221,7 @@ impl Forwarding {
             Op::NexthopSet { id, .. } => {
                 tables.nexthops.remove(&id);
             }
-            Op::RouteSet { vrf, prefix, nexthop }
+            Op::RouteSet { vrf, prefix: IpNet::V4(prefix), nexthop }
                 if tables.routes.get(&(vrf, prefix)) == Some(&nexthop) =>
             {
                 tables.routes.remove(&(vrf, prefix));

@@ -220,7 +220,7 @@ impl Named {
             }
             Nexthop::Vif(id) => to_vif(&id),
             Nexthop::Receive => To::Receive,
-            Nexthop::Discard => To::Discard,
+            Nexthop::Discard | Nexthop::Group(_) => To::Discard,
         };
         let used: BTreeSet<&NexthopId> = m.routes.values().collect();
         assert_eq!(used.len(), m.nexthops.len(), "a next hop without a route");

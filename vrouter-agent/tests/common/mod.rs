@@ -2,13 +2,13 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use engine::seam::*;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use wire::{Label, Mac, VlanId};
 
 /// The tables, with the epoch in which each row was last set.
@@ -158,7 +158,7 @@ impl Plane {
                 unused(m.labels.values().any(|t| *t == LabelTarget::Vif(vif)))?;
                 known(m.vifs.remove(&vif).is_some())?;
             }
-            Op::VifAddressSet { vif, address } => {
+            Op::VifAddressSet { vif, address: IpAddr::V4(address) } => {
                 let vrf = m.vifs.get(&vif).ok_or(lost)?.2;
                 let taken = |(v, a): &(VifId, Ipv4Addr)| {
                     *v != vif && *a == address && m.vifs.get(v).is_some_and(|other| other.2 == vrf)
@@ -168,7 +168,7 @@ impl Plane {
                 }
                 m.vif_addresses.insert((vif, address), ());
             }
-            Op::VifAddressDel { vif, address } => {
+            Op::VifAddressDel { vif, address: IpAddr::V4(address) } => {
                 known(m.vif_addresses.remove(&(vif, address)).is_some())?
             }
             Op::TunnelSet { tunnel, remote, encapsulation } => {
@@ -196,14 +196,16 @@ impl Plane {
                 unused(m.routes.values().any(|n| *n == id))?;
                 known(m.nexthops.remove(&id).is_some())?;
             }
-            Op::RouteSet { vrf, prefix, nexthop } => {
+            Op::RouteSet { vrf, prefix: IpNet::V4(prefix), nexthop } => {
                 known(m.vrfs.contains_key(&vrf))?;
                 if !m.nexthops.contains_key(&nexthop) {
                     return Err(lost);
                 }
                 m.routes.insert((vrf, prefix), nexthop);
             }
-            Op::RouteDel { vrf, prefix } => known(m.routes.remove(&(vrf, prefix)).is_some())?,
+            Op::RouteDel { vrf, prefix: IpNet::V4(prefix) } => {
+                known(m.routes.remove(&(vrf, prefix)).is_some())?
+            }
             Op::LabelSet { label, target } => {
                 match target {
                     LabelTarget::Vrf(vrf) => known(m.vrfs.contains_key(&vrf))?,
@@ -215,8 +217,15 @@ impl Plane {
             Op::LabelDel { label } => known(m.labels.remove(&label).is_some())?,
             Op::Commit { generation } => self.event(Event::Ack { generation }),
             Op::Snapshot { token } => self.snapshot(token),
+            other => return Err(self.unexpected(other)),
         }
         Ok(())
+    }
+
+    /// An op that the agent has no use for.
+    fn unexpected(&mut self, op: Op) -> Refusal {
+        self.breaches.push(format!("unexpected {op:?}"));
+        Refusal::Unknown
     }
 
     /// What the new run set, by its own ops alone, must be all that is left, and must stand already.

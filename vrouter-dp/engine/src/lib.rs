@@ -8,6 +8,7 @@ pub mod counters;
 pub mod drops;
 pub mod lab;
 pub mod pipeline;
+pub mod prefetch;
 pub mod publish;
 pub mod seam;
 mod stage;

@@ -11,9 +11,9 @@
 //! - A full ring pushes back on its producer and loses nothing.
 //! - After the agent restarted it sends [`Op::Resync`], the whole desired state, then [`Op::Sweep`]: what was not set again goes.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use wire::{Label, Mac, VlanId};
 
 macro_rules! id {
@@ -50,6 +50,10 @@ id! {
 id! {
     /// A tunnel to another PE: one (remote address, encapsulation).
     TunnelId(u32)
+}
+id! {
+    /// A path group: the paths that a route may take at once. It exists while it has a path.
+    GroupId(u32)
 }
 id! {
     /// A next hop, as it stands in the leaf of a FIB. 0 is never given out: it means "no route".
@@ -100,6 +104,8 @@ pub enum Nexthop {
     Receive,
     /// Drop as `discard-route`.
     Discard,
+    /// One of the paths of a group, by flow; a path whose tunnel is not resolved is passed over.
+    Group(GroupId),
 }
 
 /// What a label that we advertised leads to.
@@ -124,6 +130,10 @@ pub enum Op {
     PortAddressSet { port: PortId, address: Ipv4Net },
     /// Removes an address of a port.
     PortAddressDel { port: PortId, address: Ipv4Net },
+    /// The MAC of a neighbour in the underlay that is not asked for it.
+    NeighborSet { port: PortId, address: Ipv4Addr, mac: Mac },
+    /// The neighbour is asked for its MAC again.
+    NeighborDel { port: PortId, address: Ipv4Addr },
     /// A static route of the underlay; `via` must be on-link on a fabric port, else the tunnels behind it stay unresolved.
     UnderlayRouteSet { prefix: Ipv4Net, via: Ipv4Addr },
     /// Removes a static route of the underlay.
@@ -145,9 +155,9 @@ pub enum Op {
     /// Removes an instance interface.
     VifDel { vif: VifId },
     /// An address that the instance may use as source, and that ARP answers for.
-    VifAddressSet { vif: VifId, address: Ipv4Addr },
+    VifAddressSet { vif: VifId, address: IpAddr },
     /// Removes an address of an instance.
-    VifAddressDel { vif: VifId, address: Ipv4Addr },
+    VifAddressDel { vif: VifId, address: IpAddr },
     /// A tunnel. The service thread resolves `remote` in the underlay and keeps it resolved.
     TunnelSet { tunnel: TunnelId, remote: Ipv4Addr, encapsulation: Encapsulation },
     /// Removes a tunnel.
@@ -156,10 +166,14 @@ pub enum Op {
     NexthopSet { id: NexthopId, nexthop: Nexthop },
     /// Removes a next hop that no route refers to any more.
     NexthopDel { id: NexthopId },
+    /// A path of a group, in one of its [`PATHS`] places. `nexthop` must exist and be a tunnel or an interface.
+    PathSet { group: GroupId, place: u8, nexthop: NexthopId },
+    /// Removes a path; the group goes with its last one, which a next hop must no longer name.
+    PathDel { group: GroupId, place: u8 },
     /// A route of a VRF.
-    RouteSet { vrf: VrfId, prefix: Ipv4Net, nexthop: NexthopId },
+    RouteSet { vrf: VrfId, prefix: IpNet, nexthop: NexthopId },
     /// Removes a route.
-    RouteDel { vrf: VrfId, prefix: Ipv4Net },
+    RouteDel { vrf: VrfId, prefix: IpNet },
     /// A label that we advertise.
     LabelSet { label: Label, target: LabelTarget },
     /// Removes a label; packets with it drop as `invalid-label` from then on.
@@ -280,6 +294,9 @@ pub enum Event {
     /// The snapshot is complete; `generation` is the last one that every worker has seen.
     SnapshotEnd { token: u64, generation: Gen },
 }
+
+/// Paths that a group can have.
+pub const PATHS: usize = 8;
 
 /// Ring from the agent to the service thread. Full means wait: nothing is lost.
 pub type OpSender = rtrb::Producer<Op>;

@@ -3,6 +3,7 @@
 //! [`Tables`] is the readers' side, shared; [`TablesWriter`] is the one writer, with one method for each kind of change.
 
 pub mod fib;
+pub mod group;
 pub mod label;
 pub mod nexthop;
 pub mod port;
@@ -20,6 +21,7 @@ use crate::publish::{self, Domain, Reader, Slots};
 use crate::seam::{TunnelId, VifId, WorkerId};
 
 pub use fib::Fib;
+pub use group::Group;
 pub use label::LabelTable;
 pub use nexthop::NexthopTable;
 pub use port::{Port, PortRole, PortState, PortTable};
@@ -36,6 +38,7 @@ pub struct Tables {
     pub(crate) nexthops: NexthopTable,
     pub(crate) labels: LabelTable,
     vifs: Slots<Vif>,
+    groups: Slots<Group>,
     tunnels: Slots<Tunnel>,
     adjacencies: Slots<Adjacency>,
     /// Addresses of the node in the underlay: one record.
@@ -51,6 +54,7 @@ pub(crate) struct View<'r> {
     pub nexthops: &'r NexthopTable,
     pub labels: &'r LabelTable,
     pub vifs: publish::View<'r, Vif>,
+    pub groups: publish::View<'r, Group>,
     pub tunnels: publish::View<'r, Tunnel>,
     pub adjacencies: publish::View<'r, Adjacency>,
     /// Addresses of the node in the underlay. It has few: one per fabric port and the tunnel address.
@@ -75,6 +79,7 @@ impl Tables {
             nexthops: NexthopTable::new(),
             labels: LabelTable::new(),
             vifs: Slots::new(&domain, vif::VIFS),
+            groups: Slots::new(&domain, group::GROUPS),
             tunnels: Slots::new(&domain, tunnel::TUNNELS),
             adjacencies: Slots::new(&domain, tunnel::ADJACENCIES),
             own: Slots::new(&domain, 1),
@@ -110,6 +115,7 @@ impl Tables {
             nexthops: &self.nexthops,
             labels: &self.labels,
             vifs: self.vifs.view(reader),
+            groups: self.groups.view(reader),
             tunnels: self.tunnels.view(reader),
             adjacencies: self.adjacencies.view(reader),
             own: self.own.load(0, reader).map_or(&[], |own| own),

@@ -72,7 +72,7 @@ impl Local {
             return None;
         }
         match route? {
-            Nexthop::Receive | Nexthop::Tunnel { .. } => {}
+            Nexthop::Receive | Nexthop::Tunnel { .. } | Nexthop::Group(_) => {}
             Nexthop::Vif(other) if other != vif => {}
             Nexthop::Vif(_) | Nexthop::Discard => return None,
         }

@@ -1,6 +1,7 @@
 //! Ops of the agent: each changes the tables and the service's own view together, or is refused and changes nothing.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use engine::publish::{Domain, Token};
@@ -67,6 +68,7 @@ impl Service {
                 self.writer.port_address_del(port, address)?;
                 self.underlay.remove_address(port, address);
             }
+            Op::NeighborSet { .. } | Op::NeighborDel { .. } => return Err(Refusal::Unknown),
             Op::UnderlayRouteSet { prefix, via } => self.underlay.add_route(prefix, via),
             Op::UnderlayRouteDel { prefix } => {
                 if !self.underlay.remove_route(prefix) {
@@ -123,6 +125,8 @@ impl Service {
             Op::VifAddressSet { vif, address } => {
                 let known = self.local.vifs.get_mut(&vif).ok_or(Refusal::Unknown)?;
                 self.writer.vif_address_set(vif, address)?;
+                // ARP is of IPv4.
+                let IpAddr::V4(address) = address else { return Ok(()) };
                 if !known.addresses.contains(&address) {
                     known.addresses.push(address);
                 }
@@ -131,12 +135,17 @@ impl Service {
             Op::VifAddressDel { vif, address } => {
                 let known = self.local.vifs.get_mut(&vif).ok_or(Refusal::Unknown)?;
                 self.writer.vif_address_del(vif, address)?;
+                let IpAddr::V4(address) = address else { return Ok(()) };
                 known.addresses.retain(|other| *other != address);
                 self.neighbors.untrack(Key::Instance(vif, address));
             }
 
             Op::NexthopSet { id, nexthop } => self.writer.nexthop_set(id, nexthop)?,
             Op::NexthopDel { id } => self.writer.nexthop_del(id)?,
+            Op::PathSet { group, place, nexthop } => {
+                self.writer.path_set(group, place, nexthop)?;
+            }
+            Op::PathDel { group, place } => self.writer.path_del(group, place)?,
             Op::RouteSet { vrf, prefix, nexthop } => self.writer.route_set(vrf, prefix, nexthop)?,
             Op::RouteDel { vrf, prefix } => self.writer.route_del(vrf, prefix)?,
             Op::LabelSet { label, target } => self.writer.label_set(label, target)?,

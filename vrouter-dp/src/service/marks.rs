@@ -57,6 +57,8 @@ fn deletion(op: &Op) -> Option<Op> {
         Op::VifAddressSet { vif, address } => Op::VifAddressDel { vif, address },
         Op::TunnelSet { tunnel, .. } => Op::TunnelDel { tunnel },
         Op::NexthopSet { id, .. } => Op::NexthopDel { id },
+        Op::PathSet { group, place, .. } => Op::PathDel { group, place },
+        Op::NeighborSet { port, address, .. } => Op::NeighborDel { port, address },
         Op::RouteSet { vrf, prefix, .. } => Op::RouteDel { vrf, prefix },
         Op::LabelSet { label, .. } => Op::LabelDel { label },
         _ => return None,
@@ -67,7 +69,7 @@ fn deletion(op: &Op) -> Option<Op> {
 fn rank(op: &Op) -> u8 {
     match op {
         Op::RouteDel { .. } | Op::LabelDel { .. } => 0,
-        Op::NexthopDel { .. } => 1,
+        Op::NexthopDel { .. } | Op::PathDel { .. } => 1,
         Op::VifAddressDel { .. } | Op::SubnetDel { .. } | Op::TunnelDel { .. } => 2,
         Op::VifDel { .. } => 3,
         _ => 4,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::Label;
 
 use crate::chunks;
-use crate::seam::{Nexthop, NexthopId, TunnelId, VifId};
+use crate::seam::{GroupId, Nexthop, NexthopId, TunnelId, VifId};
 
 /// Next hops that a node can have.
 pub const NEXTHOPS: usize = 1 << 21;
@@ -15,6 +15,7 @@ const TUNNEL: u64 = 1 << 61;
 const VIF: u64 = 2 << 61;
 const RECEIVE: u64 = 3 << 61;
 const DISCARD: u64 = 4 << 61;
+const GROUP: u64 = 5 << 61;
 
 /// A next hop in a word; 0 is none.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,7 @@ impl Word {
         match self.0 & KIND {
             RECEIVE => Some(Nexthop::Receive),
             DISCARD => Some(Nexthop::Discard),
+            GROUP => Some(Nexthop::Group(GroupId(self.0 as u32))),
             _ => None,
         }
     }
@@ -61,6 +63,7 @@ impl From<Nexthop> for Word {
             Nexthop::Vif(vif) => Word::vif(vif),
             Nexthop::Receive => Word(RECEIVE),
             Nexthop::Discard => Word(DISCARD),
+            Nexthop::Group(group) => Word(GROUP | u64::from(group.0)),
         }
     }
 }
@@ -114,6 +117,7 @@ mod tests {
             Nexthop::Vif(VifId(0)),
             Nexthop::Receive,
             Nexthop::Discard,
+            Nexthop::Group(GroupId(u32::MAX)),
         ] {
             assert!(table.set(id, Some(nexthop)));
             assert_eq!(table.nexthop(id), Some(nexthop));

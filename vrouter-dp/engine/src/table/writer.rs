@@ -1,22 +1,26 @@
 //! The one writer of the tables. Every method is one change of [`crate::seam::Op`], or what the service thread itself decides
 //! (port states, adjacencies). A refused change changes nothing.
 
+mod group;
 mod underlay;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use wire::eth::MacPair;
 use wire::{Label, Mac, VlanId};
 
 use super::fib::{FibWriter, Shadow};
 use super::{Port, PortState, Tables, Vif};
 use crate::publish::Token;
-use crate::seam::{LabelTarget, Nexthop, NexthopId, PortId, Refusal, TunnelId, VifId, VrfId};
+use crate::seam::{
+    GroupId, LabelTarget, Nexthop, NexthopId, PortId, Refusal, TunnelId, VifId, VrfId,
+};
 use crate::table::PortRole;
+use group::{GroupRow, is_path};
 use underlay::{AdjacencyRow, SourceRow, TunnelRow};
 
 #[derive(Debug, Default)]
@@ -36,7 +40,7 @@ struct VifRow {
 #[derive(Clone, Copy, Debug)]
 struct NexthopRow {
     nexthop: Nexthop,
-    /// Routes that name it.
+    /// Routes and groups that name it.
     references: u32,
 }
 
@@ -52,6 +56,7 @@ pub struct TablesWriter {
     vifs: BTreeMap<VifId, VifRow>,
     nexthops: HashMap<NexthopId, NexthopRow>,
     labels: BTreeMap<Label, LabelTarget>,
+    groups: HashMap<GroupId, GroupRow>,
     tunnels: HashMap<TunnelId, TunnelRow>,
     adjacencies: HashMap<super::AdjacencyId, AdjacencyRow>,
     sources: Shadow<SourceRow>,
@@ -70,6 +75,7 @@ impl TablesWriter {
             vifs: BTreeMap::new(),
             nexthops: HashMap::new(),
             labels: BTreeMap::new(),
+            groups: HashMap::new(),
             tunnels: HashMap::new(),
             adjacencies: HashMap::new(),
             sources: Shadow::default(),
@@ -91,6 +97,7 @@ impl TablesWriter {
         self.fib.reclaim()
             + self.tables.ports.reclaim()
             + self.tables.vifs.reclaim()
+            + self.tables.groups.reclaim()
             + self.tables.tunnels.reclaim()
             + self.tables.adjacencies.reclaim()
             + self.tables.own.reclaim()
@@ -155,9 +162,10 @@ impl TablesWriter {
     pub fn route_set(
         &mut self,
         vrf: VrfId,
-        prefix: Ipv4Net,
+        prefix: impl Into<IpNet>,
         nexthop: NexthopId,
     ) -> Result<(), Refusal> {
+        let IpNet::V4(prefix) = prefix.into() else { return Err(Refusal::Full) };
         let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
         let known = self.nexthops.contains_key(&nexthop);
         if !known {
@@ -176,7 +184,8 @@ impl TablesWriter {
     }
 
     /// Removes a route.
-    pub fn route_del(&mut self, vrf: VrfId, prefix: Ipv4Net) -> Result<(), Refusal> {
+    pub fn route_del(&mut self, vrf: VrfId, prefix: impl Into<IpNet>) -> Result<(), Refusal> {
+        let IpNet::V4(prefix) = prefix.into() else { return Err(Refusal::Unknown) };
         let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
         let old = row.routes.remove(prefix).ok_or(Refusal::Unknown)?;
         let covering = row.routes.covering(prefix).map(|(length, nexthop)| (length, *nexthop));
@@ -201,12 +210,17 @@ impl TablesWriter {
         let known = match nexthop {
             Nexthop::Tunnel { tunnel, .. } => self.tunnels.contains_key(&tunnel),
             Nexthop::Vif(vif) => self.vifs.contains_key(&vif),
+            Nexthop::Group(group) => self.groups.contains_key(&group),
             Nexthop::Receive | Nexthop::Discard => true,
         };
         if !known {
             return Err(Refusal::Unknown);
         }
+        // A group has paths, not groups.
         let old = self.nexthops.get(&id).copied();
+        if !is_path(nexthop) && self.groups.values().any(|group| group.names(id)) {
+            return Err(Refusal::InUse);
+        }
         let references = old.map_or(0, |old| old.references);
         self.nexthops.insert(id, NexthopRow { nexthop, references });
         self.tables.nexthops.set(id, Some(nexthop));
@@ -217,7 +231,7 @@ impl TablesWriter {
         Ok(())
     }
 
-    /// Removes a next hop. `InUse` while a route names it.
+    /// Removes a next hop. `InUse` while a route or a group names it.
     pub fn nexthop_del(&mut self, id: NexthopId) -> Result<(), Refusal> {
         let row = self.nexthops.get(&id).ok_or(Refusal::Unknown)?;
         if row.references > 0 {
@@ -240,6 +254,7 @@ impl TablesWriter {
         match nexthop {
             Nexthop::Vif(vif) => self.vif_references(vif, change),
             Nexthop::Tunnel { tunnel, .. } => self.tunnel_references(tunnel, change),
+            Nexthop::Group(group) => self.group_references(group, change),
             Nexthop::Receive | Nexthop::Discard => {}
         }
     }
@@ -329,7 +344,12 @@ impl TablesWriter {
     }
 
     /// Lets the instance use `address` as source.
-    pub fn vif_address_set(&mut self, id: VifId, address: Ipv4Addr) -> Result<(), Refusal> {
+    pub fn vif_address_set(
+        &mut self,
+        id: VifId,
+        address: impl Into<IpAddr>,
+    ) -> Result<(), Refusal> {
+        let IpAddr::V4(address) = address.into() else { return Err(Refusal::Full) };
         let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
         if !row.vif.addresses.contains(&address) {
             self.change_vif(id, |vif| {
@@ -340,7 +360,12 @@ impl TablesWriter {
     }
 
     /// Takes an address from the instance.
-    pub fn vif_address_del(&mut self, id: VifId, address: Ipv4Addr) -> Result<(), Refusal> {
+    pub fn vif_address_del(
+        &mut self,
+        id: VifId,
+        address: impl Into<IpAddr>,
+    ) -> Result<(), Refusal> {
+        let IpAddr::V4(address) = address.into() else { return Err(Refusal::Unknown) };
         let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
         if !row.vif.addresses.contains(&address) {
             return Err(Refusal::Unknown);

@@ -123,7 +123,7 @@ fn a_sweep_is_over_before_its_commit_and_keeps_to_the_budget() {
     let mut bench = Bench::new();
     let vrf = VrfId(1);
     let id = NexthopId(1);
-    let prefix = |n: u32| ipnet::Ipv4Net::new(Ipv4Addr::from_bits(n << 8), 24).unwrap();
+    let prefix = |n: u32| ipnet::IpNet::new(Ipv4Addr::from_bits(n << 8).into(), 24).unwrap();
     let count = 3 * OPS_PER_TURN as u32;
     let setup =
         [Op::VrfSet { vrf }, Op::NexthopSet { id, nexthop: engine::seam::Nexthop::Discard }];
@@ -139,7 +139,7 @@ fn a_sweep_is_over_before_its_commit_and_keeps_to_the_budget() {
     assert!(!bench.service.stale.is_empty(), "other work gets its turn");
     assert!(bench.service.acks.is_empty());
     assert_eq!(bench.run([]), [ack(2)]);
-    let found = |n| bench.service.writer.lookup(vrf, prefix(n).addr());
+    let found = |n: u32| bench.service.writer.lookup(vrf, Ipv4Addr::from_bits(n << 8));
     assert!(found(7).is_some());
     assert!((0..count).filter(|n| *n != 7).all(|n| found(n).is_none()));
 }

@@ -36,8 +36,8 @@ fn what_is_named_must_exist() {
     assert_eq!(w.vif_set(VifId(9), PortId(7), vlan(9), VrfId(1), MAC), unknown);
     assert_eq!(w.vif_set(VifId(9), GATEWAY, vlan(9), VrfId(9), MAC), unknown);
     assert_eq!(w.vif_del(VifId(9)), unknown);
-    assert_eq!(w.vif_address_set(VifId(9), [10, 1, 0, 9].into()), unknown);
-    assert_eq!(w.vif_address_del(VifId(1), [10, 1, 0, 9].into()), unknown);
+    assert_eq!(w.vif_address_set(VifId(9), Ipv4Addr::new(10, 1, 0, 9)), unknown);
+    assert_eq!(w.vif_address_del(VifId(1), Ipv4Addr::new(10, 1, 0, 9)), unknown);
     assert_eq!(w.vrf_del(VrfId(9)), unknown);
     assert_eq!(w.tunnel_del(TunnelId(9)), unknown);
     assert_eq!(w.tunnel_via(TunnelId(1), Some(AdjacencyId(77))), unknown);
