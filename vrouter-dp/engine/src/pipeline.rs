@@ -8,12 +8,17 @@
 //! The frame stays as it came until encap: the stages before it only say where in it the packet begins.
 
 use crate::buffer::Buf;
+use crate::fault;
 use crate::seam::{PortId, VrfId};
 use crate::stage::lookup::Hop;
 use crate::stage::{Context, Inner, Sent, Step, classify, decap, encap, lookup, policy, rewrite};
 use crate::table::PortRole;
 use crate::verdict::Verdict;
 use crate::worker::WorkerState;
+
+mod probe;
+
+pub use probe::{Pass, Probe};
 
 /// Packets that a worker hands in at once.
 pub const BATCH: usize = 64;
@@ -28,6 +33,18 @@ pub fn process<B: Buf>(
     port: PortId,
     packets: &mut [B],
     verdicts: &mut Vec<Verdict>,
+) {
+    process_probed(worker, port, packets, verdicts, &mut ());
+}
+
+/// As [`process`]; tells `probe` when each pass over the burst ends.
+#[inline]
+pub fn process_probed<B: Buf>(
+    worker: &mut WorkerState,
+    port: PortId,
+    packets: &mut [B],
+    verdicts: &mut Vec<Verdict>,
+    probe: &mut impl Probe,
 ) {
     verdicts.clear();
     verdicts.reserve(packets.len());
@@ -47,6 +64,7 @@ pub fn process<B: Buf>(
             .for_each(|packet| exit(context, packet, classify::closed(), verdicts)),
     }
     context.settle();
+    probe.pass(Pass::Forward);
 }
 
 /// Routes an IPv4 packet of our own (an echo reply, an ICMP error) in `vrf`: no source check, and its TTL stays.
@@ -80,6 +98,7 @@ fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent
 
 #[inline(always)]
 fn forward<B: Buf>(context: &mut Context<'_>, packet: &mut B, mut inner: Inner<'_>) -> Step<Sent> {
+    fault::dawdle();
     let found = lookup::find(context, &inner);
     policy::check(context, &inner)?;
     match lookup::hop(context, &inner, found)? {

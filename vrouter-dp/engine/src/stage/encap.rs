@@ -5,6 +5,7 @@
 //! To an instance: Ethernet from the gateway MAC with the tag of the interface in the frame. To another PE: Ethernet, IPv4 (TTL
 //! 64, DF clear, TOS 0), UDP or GRE, one label with the TTL of the inner packet.
 
+use wire::Label;
 use wire::checksum;
 use wire::eth::{self, Ethernet, TaggedEthernet};
 use wire::gre::Gre;
@@ -18,6 +19,7 @@ use super::lookup::Way;
 use super::{Context, Inner, Sent, Step};
 use crate::buffer::Buf;
 use crate::drops::Drop;
+use crate::fault::{self, Fault};
 use crate::seam::{Encapsulation, PortId, VifId};
 use crate::table::Vif;
 
@@ -93,9 +95,11 @@ fn over<B: Buf, const MIDDLE: usize, const HEAD: usize>(
     *ip = tunnel.header;
     ip.set_total_len(length);
     ip.set_id(id);
-    ip.set_checksum(checksum::finish(tunnel.sum + u32::from(length) + u32::from(id)));
+    let wrong = u32::from(fault::is(Fault::WrongChecksum));
+    ip.set_checksum(checksum::finish(tunnel.sum + u32::from(length) + u32::from(id) + wrong));
     *between = middle;
-    *entry = Mpls::bottom(*label, inner.ip.ttl);
+    let label = if fault::is(Fault::WrongLabel) { Label::MAX } else { *label };
+    *entry = Mpls::bottom(label, inner.ip.ttl);
     rewritten(rest, inner)
 }
 

@@ -4,12 +4,16 @@
 
 use super::{Context, Inner, Origin, Step};
 use crate::drops::Drop;
+use crate::fault::{self, Fault};
 use crate::seam::{Nexthop, VifId, VrfId};
 
 #[inline(always)]
 pub(crate) fn check(context: &Context<'_>, inner: &Inner<'_>) -> Step<()> {
     let Origin::Instance(id, vif) = inner.origin else { return Ok(()) };
-    if vif.owns(inner.ip.source) || leads_back(context, inner.vrf, inner.ip.source, id) {
+    if vif.owns(inner.ip.source)
+        || fault::is(Fault::SkippedSourceCheck)
+        || leads_back(context, inner.vrf, inner.ip.source, id)
+    {
         return Ok(());
     }
     Err(Drop::SpoofedAddress.into())
