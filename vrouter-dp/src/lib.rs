@@ -9,6 +9,7 @@ mod punt;
 mod ring;
 mod service;
 mod topology;
+mod watch;
 mod worker;
 
 use std::sync::Arc;
@@ -22,12 +23,14 @@ use engine::seam::{EVENT_RING, EventReceiver, Link, OP_RING, OpSender, PortId, W
 use engine::table::{self, Tables};
 use wire::Mac;
 
-pub use plan::{PlaneConfig, PortPlan, PortRole, StartError};
+pub use plan::{PlaneConfig, PortPlan, PortRole, Spread, StartError};
+pub use watch::{BUCKETS, Histogram, SPANS, Watch, WorkerFigures, span_name};
 
 use port::OpenPort;
 use punt::{ServiceRings, WorkerRings};
 use service::{Parts, Service, ServicePort, ServiceWorker};
-use worker::{HANDOFF, Handed, Sender, Transmit, Worker, WorkerShared};
+use watch::WorkerShared;
+use worker::{HANDOFF, Handed, Limits, Sender, Transmit, Worker};
 
 /// Ports that a node may have; workers keep a row for each.
 const MAX_PORTS: usize = 32;
@@ -42,6 +45,7 @@ pub struct Dataplane {
     pub events: EventReceiver,
     /// What the devices do not do as asked, in words for the operator.
     pub notes: Vec<String>,
+    watch: Watch,
     running: Running,
 }
 
@@ -110,7 +114,11 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
             hand_out: wired.hand_out,
             hand_in: wired.hand_in,
             rings: wired.rings,
-            idle_sleep: Duration::from_micros(config.idle_sleep_microseconds.into()),
+            limits: Limits {
+                idle_sleep: Duration::from_micros(config.idle_sleep_microseconds.into()),
+                burst: usize::from(config.burst),
+                sample_bursts: config.sample_bursts,
+            },
         };
         let name = format!("worker{index}");
         let handle = lcore::spawn(opened.eal, usize::from(*cpu), &name, move |_| {
@@ -140,6 +148,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
         notes.push("control threads share the CPUs of the workers".into());
     }
 
+    let watch = Watch::new(writer.tables(), &shared, cycles_per_second);
     let parts = Parts {
         writer,
         ops: op_receiver,
@@ -163,11 +172,17 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
         ops: op_sender,
         events: event_receiver,
         notes,
+        watch,
         running: Running { stop, service, workers: running, shared },
     })
 }
 
 impl Dataplane {
+    /// A handle for programs in the same process that reads the figures of the workers, also after the end.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
     /// The agent's ends of the seam, and the handle that stops the threads.
     pub fn split(self) -> (OpSender, EventReceiver, Running) {
         (self.ops, self.events, self.running)
@@ -229,6 +244,18 @@ fn check(config: &PlaneConfig, cpus: &[u16]) -> Result<(), StartError> {
             "{} workers: a node has 1 to {MAX_WORKERS}",
             cpus.len()
         )));
+    }
+    if !(1..=dpdk::BATCH).contains(&usize::from(config.burst)) {
+        return Err(StartError::Limit(format!(
+            "burst of {}: a worker takes 1 to {} packets at once",
+            config.burst,
+            dpdk::BATCH
+        )));
+    }
+    if config.descriptors == 0 || config.ports.iter().any(|port| port.queues == Some(0)) {
+        return Err(StartError::Limit(
+            "a port needs at least one queue with at least one descriptor".into(),
+        ));
     }
     let allowed = allowed_cpus();
     match cpus.iter().find(|cpu| !allowed.contains(cpu)) {

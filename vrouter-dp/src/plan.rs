@@ -22,21 +22,62 @@ pub struct PortPlan {
     pub mtu: u16,
     /// Ask the device to move the VLAN tag of received frames into metadata.
     pub vlan_strip: bool,
+    /// Receive and transmit queues at most; `None`: one for each worker. A device may have fewer.
+    pub queues: Option<u16>,
+}
+
+/// Whether workers share the queues of ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    /// Where one worker has more than it can do.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: each queue is served by its owner alone.
+    Off,
 }
 
 /// Everything that is fixed while the process lives.
 #[derive(Clone, Debug)]
 pub struct PlaneConfig {
-    /// CPUs, one worker each; empty: one worker on the last CPU that the process may use.
+    /// CPUs, one worker each; empty: planned from the machine.
     pub workers: Vec<u16>,
     /// Arguments for EAL in place of the chosen ones.
     pub eal: Vec<String>,
     /// Microseconds that a worker without packets sleeps; 0 polls for ever.
     pub idle_sleep_microseconds: u32,
+    /// Packets that a worker takes from a queue at once, 1 to 64.
+    pub burst: u16,
+    /// Descriptors of each queue; a device may round.
+    pub descriptors: u16,
+    /// Bytes of a packet buffer after the headroom; `None`: what the MTU of the ports needs.
+    pub data_room: Option<u16>,
+    /// Whether workers share the queues of ports.
+    pub spread: Spread,
+    /// Every how many-th burst of a worker is timed, pass by pass; 0: none.
+    pub sample_bursts: u32,
     /// Packet buffers in all; `None`: planned from ports and workers.
     pub mbufs: Option<u32>,
     /// The ports, in the order of their [`engine::seam::PortId`]s.
     pub ports: Vec<PortPlan>,
+}
+
+impl Default for PlaneConfig {
+    fn default() -> Self {
+        PlaneConfig {
+            workers: Vec::new(),
+            eal: Vec::new(),
+            idle_sleep_microseconds: 50,
+            burst: 64,
+            descriptors: 1024,
+            data_room: None,
+            spread: Spread::Auto,
+            sample_bursts: 0,
+            mbufs: None,
+            ports: Vec::new(),
+        }
+    }
 }
 
 /// Why the data plane did not start. Nothing of it runs then.

@@ -5,8 +5,6 @@ use dpdk::{Device, Eal, EalPlan, Pool, Port, PortConfig, Queues};
 use crate::plan::{PlaneConfig, PortPlan, PortRole, StartError};
 use crate::topology::{self, Offer};
 
-/// Descriptors per queue.
-const DESCRIPTORS: u16 = 1024;
 /// Buffers that each worker may hold in its cache and in flight.
 const PER_WORKER: u32 = 1024;
 /// Buffers that a thread keeps for itself.
@@ -40,13 +38,16 @@ pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> 
     for plan in &config.ports {
         devices.push(Device::parse(&plan.device).map_err(|error| port_error(plan, error))?);
     }
-    let room = devices
+    let needed = devices
         .iter()
         .zip(&config.ports)
         .map(|(device, plan)| dpdk::data_room(device, plan.mtu))
         .max()
         .unwrap_or(2048);
-    let buffers = config.mbufs.unwrap_or_else(|| planned_buffers(config.ports.len(), workers));
+    let room = config.data_room.unwrap_or(needed);
+    let buffers = config
+        .mbufs
+        .unwrap_or_else(|| planned_buffers(config.ports.len(), workers, config.descriptors));
     let eal = start_eal(config, &devices, buffers, room)?;
 
     let mut found = Vec::new();
@@ -57,14 +58,19 @@ pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> 
         .map_err(|error| StartError::Eal(error.to_string()))?;
     let offers: Vec<Offer> = found
         .iter()
-        .map(|port| Offer { rx: port.info().max_rx_queues, tx: port.info().max_tx_queues })
+        .zip(&config.ports)
+        .map(|(port, plan)| {
+            let most = plan.queues.unwrap_or(u16::MAX);
+            let info = port.info();
+            Offer { rx: info.max_rx_queues.min(most), tx: info.max_tx_queues.min(most) }
+        })
         .collect();
     let mut ports = Vec::new();
     for ((plan, mut port), owners) in
         config.ports.iter().zip(found).zip(topology::plan(workers, &offers))
     {
         let mut queues = port
-            .configure(&port_config(plan, &owners), &pool)
+            .configure(&port_config(plan, &owners, config.descriptors), &pool)
             .map_err(|error| port_error(plan, error))?;
         port.start(&mut queues).map_err(|error| port_error(plan, error))?;
         ports.push(OpenPort { plan: plan.clone(), port, queues, owners });
@@ -72,12 +78,12 @@ pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> 
     Ok(Opened { eal, pool, ports })
 }
 
-fn port_config(plan: &PortPlan, owners: &topology::Queues) -> PortConfig {
+fn port_config(plan: &PortPlan, owners: &topology::Queues, descriptors: u16) -> PortConfig {
     PortConfig {
         rx_queues: owners.rx.len() as u16,
         tx_queues: owners.tx.len() as u16,
-        rx_desc: DESCRIPTORS,
-        tx_desc: DESCRIPTORS,
+        rx_desc: descriptors,
+        tx_desc: descriptors,
         mtu: plan.mtu,
         vlan_strip: plan.vlan_strip,
         // A VF drops every VLAN that was not asked for.
@@ -88,9 +94,9 @@ fn port_config(plan: &PortPlan, owners: &topology::Queues) -> PortConfig {
     }
 }
 
-fn planned_buffers(ports: usize, workers: usize) -> u32 {
+fn planned_buffers(ports: usize, workers: usize, descriptors: u16) -> u32 {
     let queues = (ports * workers) as u32;
-    let wanted = queues * 2 * u32::from(DESCRIPTORS) + workers as u32 * PER_WORKER;
+    let wanted = queues * 2 * u32::from(descriptors) + workers as u32 * PER_WORKER;
     wanted.next_power_of_two() - 1
 }
 
@@ -124,10 +130,11 @@ mod tests {
 
     #[test]
     fn buffers_suffice_for_every_queue_and_worker() {
-        assert_eq!(planned_buffers(2, 1), 8191);
+        assert_eq!(planned_buffers(2, 1, 1024), 8191);
         for (ports, workers) in [(1, 1), (4, 8), (8, 2)] {
             assert!(
-                planned_buffers(ports, workers) as usize >= ports * workers * 2048 + workers * 512
+                planned_buffers(ports, workers, 1024) as usize
+                    >= ports * workers * 2048 + workers * 512
             );
         }
     }

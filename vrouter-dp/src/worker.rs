@@ -4,20 +4,20 @@
 //! then a quiescent point. A packet never waits in a worker from one turn to the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
 use dpdk::{BATCH, Batch, Mbuf, Pool, RxQueue, TxQueue};
 use engine::counters::WorkerCounters;
 use engine::drops::Drop as Reason;
-use engine::pipeline;
+use engine::pipeline::{self, Pass, Probe};
 use engine::seam::{PortId, VifId};
 use engine::{PuntMeta, Verdict, WorkerState};
 
 use crate::frame::Frame;
 use crate::punt::{self, Target, WorkerRings};
+use crate::watch::{LEAVE, RECEIVE, SPANS, WorkerShared};
 
 /// Turns without a packet before a worker sleeps.
 const IDLE_TURNS: u32 = 512;
@@ -27,54 +27,6 @@ const INJECTIONS: usize = 32;
 pub const HANDOFF: usize = 1024;
 /// Turns between two looks at the clock: the rate limits of punts are refilled by it.
 const CLOCK_TURNS: u32 = 64;
-
-/// What a worker publishes about itself beside its counters.
-#[derive(Debug, Default)]
-pub struct WorkerShared {
-    /// CPU that it is pinned to.
-    pub cpu: u16,
-    /// Cycles of turns that had packets.
-    pub useful_cycles: AtomicU64,
-    /// Odd while a turn with packets is under way: counters read meanwhile do not add up.
-    turn: CachePadded<AtomicU64>,
-    /// The end of the loop.
-    pub stop: AtomicBool,
-}
-
-impl WorkerShared {
-    /// Of a worker on this CPU.
-    pub fn new(cpu: u16) -> WorkerShared {
-        WorkerShared { cpu, ..WorkerShared::default() }
-    }
-
-    /// Reads counters between two turns, so that they add up. After many tries, whatever they are then.
-    pub fn consistent<R>(&self, mut read: impl FnMut() -> R) -> R {
-        let mut last = None;
-        for _ in 0..10_000 {
-            let before = self.turn.load(Ordering::Acquire);
-            if before & 1 == 1 {
-                std::hint::spin_loop();
-                continue;
-            }
-            let value = read();
-            fence(Ordering::Acquire);
-            if self.turn.load(Ordering::Relaxed) == before {
-                return value;
-            }
-            last = Some(value);
-        }
-        last.unwrap_or_else(read)
-    }
-
-    fn begin(&self) {
-        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-    }
-
-    fn end(&self) {
-        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
-    }
-}
 
 /// A packet on its way to the worker that owns the transmit queue.
 pub struct Handed {
@@ -143,8 +95,19 @@ pub struct Worker {
     pub hand_in: Vec<rtrb::Consumer<Handed>>,
     /// Rings to and from the service thread.
     pub rings: WorkerRings,
+    /// What the configuration says.
+    pub limits: Limits,
+}
+
+/// What the configuration says about the loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
     /// Sleep when there is nothing to do; zero polls for ever.
     pub idle_sleep: Duration,
+    /// Packets taken from a queue at once, 1 to [`BATCH`].
+    pub burst: usize,
+    /// Every how many-th burst is timed; 0: none.
+    pub sample_bursts: u32,
 }
 
 /// What the loop keeps beside the worker: scratch space, made once.
@@ -153,6 +116,8 @@ struct Turn {
     frames: Vec<Frame>,
     verdicts: Vec<Verdict>,
     bytes: Vec<u8>,
+    /// Bursts until one is timed; 0: none is.
+    until_sample: u32,
 }
 
 impl Worker {
@@ -173,6 +138,7 @@ impl Worker {
             frames: Vec::with_capacity(BATCH),
             verdicts: Vec::with_capacity(BATCH),
             bytes: Vec::with_capacity(crate::ring::MAX_FRAME),
+            until_sample: self.limits.sample_bursts,
         };
         let mut clock = Clock::new(cycles_per_second);
         let mut idle = 0u32;
@@ -186,8 +152,8 @@ impl Worker {
                 // A worker that never sleeps counts for ever.
                 idle = idle.saturating_add(1);
             }
-            if idle >= IDLE_TURNS && !self.idle_sleep.is_zero() {
-                let nap = self.idle_sleep;
+            if idle >= IDLE_TURNS && !self.limits.idle_sleep.is_zero() {
+                let nap = self.limits.idle_sleep;
                 self.state.offline(|| thread::sleep(nap));
                 clock.force();
             }
@@ -201,13 +167,18 @@ impl Worker {
         let start = dpdk::cycles();
         let mut worked = false;
         for queue in 0..self.receive.len() {
-            let (port, queue) = &mut self.receive[queue];
-            let port = *port;
-            if queue.burst(&mut turn.batch) == 0 {
+            if turn.until_sample == 1 {
+                self.timed_burst(queue, turn, &mut worked);
                 continue;
             }
+            let (port, queue) = &mut self.receive[queue];
+            let port = *port;
+            if queue.burst_up_to(&mut turn.batch, self.limits.burst) == 0 {
+                continue;
+            }
+            turn.until_sample = turn.until_sample.saturating_sub(1);
             self.begin(&mut worked);
-            self.received(port, turn);
+            self.received(port, turn, &mut ());
         }
         for ring in 0..self.hand_in.len() {
             if !self.hand_in[ring].is_empty() {
@@ -223,8 +194,7 @@ impl Worker {
             self.flush();
             self.shared.end();
             let useful = dpdk::cycles().wrapping_sub(start);
-            let sum = self.shared.useful_cycles.load(Ordering::Relaxed) + useful;
-            self.shared.useful_cycles.store(sum, Ordering::Relaxed);
+            self.shared.useful_cycles.add(useful);
         }
         worked
     }
@@ -236,11 +206,32 @@ impl Worker {
         }
     }
 
+    /// As any other burst, with a look at the clock after each pass.
+    #[cold]
+    #[inline(never)]
+    fn timed_burst(&mut self, queue: usize, turn: &mut Turn, worked: &mut bool) {
+        let mut spans = Spans::start();
+        let (port, queue) = &mut self.receive[queue];
+        let port = *port;
+        let packets = queue.burst_up_to(&mut turn.batch, self.limits.burst);
+        if packets == 0 {
+            return;
+        }
+        spans.lap(RECEIVE);
+        self.begin(worked);
+        self.received(port, turn, &mut spans);
+        spans.lap(LEAVE);
+        self.shared.samples.add(packets, &spans.cycles);
+        turn.until_sample = self.limits.sample_bursts;
+    }
+
     /// The path of received packets: through the pipeline, each to its exit.
-    fn received(&mut self, port: PortId, turn: &mut Turn) {
+    fn received(&mut self, port: PortId, turn: &mut Turn, probe: &mut impl Probe) {
         turn.frames.extend(turn.batch.drain().map(Frame));
         self.counters().rx.add(turn.frames.len() as u64);
-        pipeline::process(&mut self.state, port, &mut turn.frames, &mut turn.verdicts);
+        self.shared.bursts.add(1);
+        let Turn { frames, verdicts, .. } = turn;
+        pipeline::process_probed(&mut self.state, port, frames, verdicts, probe);
         for (frame, verdict) in turn.frames.drain(..).zip(turn.verdicts.drain(..)) {
             self.leave(frame, verdict);
         }
@@ -336,6 +327,30 @@ impl Worker {
 
     fn counters(&self) -> &WorkerCounters {
         self.state.counters()
+    }
+}
+
+/// Cycles of one burst by span.
+struct Spans {
+    last: u64,
+    cycles: [u64; SPANS],
+}
+
+impl Spans {
+    fn start() -> Spans {
+        Spans { last: dpdk::cycles(), cycles: [0; SPANS] }
+    }
+
+    fn lap(&mut self, span: usize) {
+        let now = dpdk::cycles();
+        self.cycles[span] += now.wrapping_sub(self.last);
+        self.last = now;
+    }
+}
+
+impl Probe for Spans {
+    fn pass(&mut self, pass: Pass) {
+        self.lap(1 + pass.index());
     }
 }
 

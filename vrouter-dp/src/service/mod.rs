@@ -36,7 +36,7 @@ use underlay::Underlay;
 
 use crate::plan::PortPlan;
 use crate::punt::ServiceRings;
-use crate::worker::WorkerShared;
+use crate::watch::WorkerShared;
 
 /// Ops applied before other work gets its turn.
 const OPS_PER_TURN: usize = 2048;

@@ -1,6 +1,5 @@
 //! Counters and states for the agent: rows of events, closed by an end row.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use engine::drops::{Drop, Punt};
@@ -8,7 +7,7 @@ use engine::seam::{Event, PortId, WorkerId};
 
 use super::Service;
 use super::neighbor::Key;
-use crate::worker::WorkerShared;
+use crate::watch::WorkerShared;
 
 impl Service {
     /// Puts the rows of a snapshot into the outbox.
@@ -156,7 +155,7 @@ impl Service {
 
 /// Share of useful cycles since the last look, in tenths of a percent.
 fn busy(shared: &WorkerShared, last: &mut (u64, u64)) -> u16 {
-    let now = (shared.useful_cycles.load(Ordering::Relaxed), dpdk::cycles());
+    let now = (shared.useful_cycles.value(), dpdk::cycles());
     let (useful, passed) = (now.0.wrapping_sub(last.0), now.1.wrapping_sub(last.1));
     *last = now;
     (useful.saturating_mul(1000) / passed.max(1)).min(1000) as u16

@@ -14,6 +14,7 @@ pub fn config(config: &Config) -> PlaneConfig {
         device: port.device.clone(),
         mtu: port.mtu,
         vlan_strip: port.vlan_strip,
+        queues: None,
     });
     let dataplane = &config.dataplane;
     PlaneConfig {
@@ -22,5 +23,6 @@ pub fn config(config: &Config) -> PlaneConfig {
         idle_sleep_microseconds: dataplane.idle_sleep_microseconds,
         mbufs: dataplane.mbufs,
         ports: ports.collect(),
+        ..PlaneConfig::default()
     }
 }

@@ -1,0 +1,323 @@
+//! What workers publish about themselves, and a handle that reads it from any thread at any time, without the rings.
+//!
+//! Every word has one writer, the worker, which uses plain loads and stores; readers look between two turns.
+
+use std::array;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+
+use crossbeam_utils::CachePadded;
+use engine::counters::{Counter, WorkerCounters};
+use engine::drops::Drop as Reason;
+use engine::pipeline::Pass;
+use engine::seam::WorkerId;
+use engine::table::Tables;
+
+/// Spans of a timed burst: receiving, each pass of the pipeline, leaving (sending, punting, freeing).
+pub const SPANS: usize = Pass::COUNT + 2;
+pub(crate) const RECEIVE: usize = 0;
+pub(crate) const LEAVE: usize = SPANS - 1;
+
+/// Name of a span, below [`SPANS`].
+pub fn span_name(span: usize) -> &'static str {
+    match span.checked_sub(1) {
+        None => "rx",
+        Some(pass) => Pass::ALL.get(pass).map_or("tx", |pass| pass.name()),
+    }
+}
+
+/// What a worker publishes about itself beside its counters.
+#[derive(Debug, Default)]
+pub struct WorkerShared {
+    /// CPU that it is pinned to.
+    pub cpu: u16,
+    /// Odd while a turn with packets is under way: counters read meanwhile do not add up.
+    turn: CachePadded<AtomicU64>,
+    /// Cycles of turns that had packets.
+    pub useful_cycles: Counter,
+    /// Bursts that had a packet.
+    pub bursts: Counter,
+    /// Timed bursts.
+    pub samples: Samples,
+    /// The end of the loop.
+    pub stop: AtomicBool,
+}
+
+/// Timed bursts: see `sample_bursts`.
+#[derive(Debug)]
+pub struct Samples {
+    buckets: [Counter; BUCKETS],
+    packets: Counter,
+    spans: [Counter; SPANS],
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Samples {
+            buckets: array::from_fn(|_| Counter::default()),
+            packets: Counter::default(),
+            spans: array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+impl Samples {
+    /// Adds a burst of `packets` packets and the cycles of its spans.
+    pub fn add(&self, packets: usize, spans: &[u64; SPANS]) {
+        self.buckets[Histogram::bucket(spans.iter().sum())].add(1);
+        self.packets.add(packets as u64);
+        for (sum, cycles) in self.spans.iter().zip(spans) {
+            sum.add(*cycles);
+        }
+    }
+}
+
+impl WorkerShared {
+    /// Of a worker on this CPU.
+    pub fn new(cpu: u16) -> WorkerShared {
+        WorkerShared { cpu, ..WorkerShared::default() }
+    }
+
+    /// Reads counters between two turns, so that they add up. After many tries, whatever they are then.
+    pub fn consistent<R>(&self, mut read: impl FnMut() -> R) -> R {
+        let mut last = None;
+        for _ in 0..10_000 {
+            let before = self.turn.load(Ordering::Acquire);
+            if before & 1 == 1 {
+                std::hint::spin_loop();
+                continue;
+            }
+            let value = read();
+            fence(Ordering::Acquire);
+            if self.turn.load(Ordering::Relaxed) == before {
+                return value;
+            }
+            last = Some(value);
+        }
+        last.unwrap_or_else(read)
+    }
+
+    /// A turn with packets begins.
+    pub fn begin(&self) {
+        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+    }
+
+    /// It has ended.
+    pub fn end(&self) {
+        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
+}
+
+/// Reads the figures of all workers. Cheap to clone; works from any thread, also after the workers have ended.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    tables: Arc<Tables>,
+    workers: Vec<Arc<WorkerShared>>,
+    hz: u64,
+}
+
+impl Watch {
+    pub(crate) fn new(tables: &Arc<Tables>, workers: &[Arc<WorkerShared>], hz: u64) -> Watch {
+        Watch { tables: Arc::clone(tables), workers: workers.to_vec(), hz }
+    }
+
+    /// Cycles per second: the unit of all cycles here.
+    pub fn hz(&self) -> u64 {
+        self.hz
+    }
+
+    /// The figures of every worker, each taken between two of its turns.
+    pub fn workers(&self) -> Vec<WorkerFigures> {
+        let figures = |(index, shared): (usize, &Arc<WorkerShared>)| {
+            let counters = self.tables.counters(WorkerId(index as u8))?;
+            Some(shared.consistent(|| WorkerFigures::read(shared, counters)))
+        };
+        self.workers.iter().enumerate().filter_map(figures).collect()
+    }
+}
+
+/// The figures of one worker, all counted from its start.
+/// `rx + handed_in + injected + copies_made = tx + punted + dropped + handed_out + queued`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerFigures {
+    /// CPU that it is pinned to.
+    pub cpu: u16,
+    /// Packets received from ports.
+    pub rx: u64,
+    /// Packets from other workers.
+    pub handed_in: u64,
+    /// Packets from the service thread.
+    pub injected: u64,
+    /// Copies of dropped packets, made to tell the sender.
+    pub copies_made: u64,
+    /// Packets that a port took.
+    pub tx: u64,
+    /// Packets that the service thread took.
+    pub punted: u64,
+    /// Packets dropped, by [`engine::drops::Drop::index`].
+    pub drops: [u64; Reason::COUNT],
+    /// Packets to other workers.
+    pub handed_out: u64,
+    /// Packets inside: none between two turns.
+    pub queued: u64,
+    /// Receive bursts that had a packet: `rx / bursts` is the mean burst.
+    pub bursts: u64,
+    /// Cycles of turns that had packets.
+    pub useful_cycles: u64,
+    /// Service times of the timed bursts, cycles: from before receiving to after sending.
+    pub burst_cycles: Histogram,
+    /// Packets of the timed bursts.
+    pub timed_packets: u64,
+    /// Cycles of the timed bursts by span; names by [`span_name`].
+    pub spans: [u64; SPANS],
+}
+
+impl WorkerFigures {
+    fn read(shared: &WorkerShared, counters: &WorkerCounters) -> WorkerFigures {
+        let samples = &shared.samples;
+        WorkerFigures {
+            cpu: shared.cpu,
+            rx: counters.rx.value(),
+            handed_in: counters.handed_in.value(),
+            injected: counters.injected.value(),
+            copies_made: counters.copies_made.value(),
+            tx: counters.tx.value(),
+            punted: counters.punted_total(),
+            drops: array::from_fn(|reason| counters.dropped[reason].value()),
+            handed_out: counters.handed_out.value(),
+            queued: 0,
+            bursts: shared.bursts.value(),
+            useful_cycles: shared.useful_cycles.value(),
+            burst_cycles: Histogram {
+                counts: array::from_fn(|bucket| samples.buckets[bucket].value()),
+            },
+            timed_packets: samples.packets.value(),
+            spans: array::from_fn(|span| samples.spans[span].value()),
+        }
+    }
+
+    /// Sum over all drop reasons.
+    pub fn dropped(&self) -> u64 {
+        self.drops.iter().sum()
+    }
+
+    /// What came since `earlier`, figures of the same worker.
+    pub fn since(&self, earlier: &WorkerFigures) -> WorkerFigures {
+        WorkerFigures {
+            cpu: self.cpu,
+            rx: self.rx - earlier.rx,
+            handed_in: self.handed_in - earlier.handed_in,
+            injected: self.injected - earlier.injected,
+            copies_made: self.copies_made - earlier.copies_made,
+            tx: self.tx - earlier.tx,
+            punted: self.punted - earlier.punted,
+            drops: array::from_fn(|reason| self.drops[reason] - earlier.drops[reason]),
+            handed_out: self.handed_out - earlier.handed_out,
+            queued: self.queued,
+            bursts: self.bursts - earlier.bursts,
+            useful_cycles: self.useful_cycles - earlier.useful_cycles,
+            burst_cycles: self.burst_cycles.since(&earlier.burst_cycles),
+            timed_packets: self.timed_packets - earlier.timed_packets,
+            spans: array::from_fn(|span| self.spans[span] - earlier.spans[span]),
+        }
+    }
+}
+
+/// Buckets of a [`Histogram`]: four for each power of two, up to 2^40.
+pub const BUCKETS: usize = 160;
+
+/// How often a value fell between two bounds that are at most a quarter apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    /// By bucket; the bounds are [`Histogram::largest`].
+    pub counts: [u64; BUCKETS],
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { counts: [0; BUCKETS] }
+    }
+}
+
+impl Histogram {
+    /// The bucket of a value; values beyond the last bucket are in it.
+    #[inline]
+    pub fn bucket(value: u64) -> usize {
+        if value < 4 {
+            return value as usize;
+        }
+        let exponent = value.ilog2();
+        let quarter = (value >> (exponent - 2)) & 3;
+        ((exponent as usize - 1) * 4 + quarter as usize).min(BUCKETS - 1)
+    }
+
+    /// Largest value of a bucket.
+    pub fn largest(bucket: usize) -> u64 {
+        let next = bucket + 1;
+        if next < 4 {
+            return bucket as u64;
+        }
+        ((4 + next as u64 % 4) << (next / 4 - 1)) - 1
+    }
+
+    /// Values in all.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The value that `per_million` of a million values do not exceed, to the upper bound of its bucket; 0 without values.
+    pub fn quantile(&self, per_million: u32) -> u64 {
+        let wanted = u128::from(self.total()) * u128::from(per_million);
+        let mut seen = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            seen += u128::from(*count) * 1_000_000;
+            if *count > 0 && seen >= wanted {
+                return Histogram::largest(bucket);
+            }
+        }
+        0
+    }
+
+    /// What came since `earlier`.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        Histogram { counts: array::from_fn(|bucket| self.counts[bucket] - earlier.counts[bucket]) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_in_the_bucket_whose_bounds_enclose_it() {
+        let values = (0..2000).chain((11..40).flat_map(|e| {
+            let base = 1u64 << e;
+            [base - 1, base, base + 1, base + base / 4, base + base / 2 - 1, base + base / 2]
+        }));
+        for value in values {
+            let bucket = Histogram::bucket(value);
+            assert!(value <= Histogram::largest(bucket), "{value} in {bucket}");
+            assert!(bucket == 0 || value > Histogram::largest(bucket - 1), "{value} in {bucket}");
+        }
+        assert_eq!(Histogram::bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn quantiles_are_upper_bounds() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(500_000), 0);
+        (1..=1000u64).for_each(|value| histogram.counts[Histogram::bucket(value)] += 1);
+        for (per_million, exact) in [(500_000, 500), (990_000, 990), (999_000, 999)] {
+            let bound = histogram.quantile(per_million);
+            assert!((exact..=exact * 5 / 4).contains(&bound), "{per_million}: {bound}");
+        }
+    }
+
+    #[test]
+    fn spans_have_the_names_of_the_passes_between_rx_and_tx() {
+        assert_eq!(span_name(RECEIVE), "rx");
+        assert_eq!(span_name(1), Pass::ALL[0].name());
+        assert_eq!(span_name(LEAVE), "tx");
+    }
+}
