@@ -225,13 +225,13 @@ pub struct LabelRow {
 pub struct NeighborRow {
     /// IP address.
     pub address: IpAddr,
-    /// Unknown until it answered.
+    /// Unknown until it answered; configured if `static`.
     pub mac: Option<Mac>,
     /// Port behind which it is.
     pub port: String,
     /// Name of the instance interface; `null` in the underlay.
     pub interface: Option<String>,
-    /// `incomplete`, `reachable`, `stale` or `failed`.
+    /// `incomplete`, `reachable`, `stale`, `failed` or `static`.
     pub state: String,
     /// Since it was last confirmed.
     pub age_seconds: u64,

@@ -20,6 +20,7 @@ pub(crate) fn check(raw: &Raw, problems: &Problems<'_>) {
     router(raw, problems);
     ports(raw, problems);
     static_routes(raw, &underlay, problems);
+    static_neighbors(raw, &underlay, problems);
     let vrfs = vrfs(raw, &underlay, problems);
     instances(raw, &vrfs, problems);
     bgp(raw, &underlay, problems);
@@ -253,6 +254,64 @@ fn static_routes(raw: &Raw, underlay: &Underlay, problems: &Problems<'_>) {
                 links => format!("write an address in {}", links.join(" or ")),
             };
             problems.add(via.at, message, remedy);
+        }
+    }
+}
+
+fn static_neighbors(raw: &Raw, underlay: &Underlay, problems: &Problems<'_>) {
+    let ports_whole = raw.ports.iter().all(|p| p.name.is_some());
+    let mut seen = Seen::new();
+    for neighbor in &raw.static_neighbors {
+        let Some(port) = &neighbor.port else { continue };
+        let named = |p: &&RawPort| p.name.as_ref().is_some_and(|n| n.value == port.value);
+        let Some(found) = raw.ports.iter().find(named) else {
+            let names = raw.ports.iter().filter_map(|p| p.name.as_ref());
+            let names = names.map(|name| name.value.as_str());
+            refers_to("port", port, names, ports_whole, problems);
+            continue;
+        };
+        if found.role.is_some_and(|r| r.value != PortRole::Fabric) {
+            let message = format!("`port` {:?} is not a fabric port", port.value);
+            let remedy =
+                "write a port with role = \"fabric\": instances have their MAC in `[[instance]]`";
+            problems.add(port.at, message, remedy);
+            continue;
+        }
+        let Some(address) = neighbor.address else { continue };
+        let key = (port.value.as_str(), address.value);
+        if let Some(line) = seen.earlier(key, address.at, problems) {
+            let message = format!("static neighbor {} is already on line {line}", address.value);
+            problems.add(address.at, message, "remove one of the two");
+        }
+        let links = found.addresses.iter().flat_map(|l| &l.items);
+        let links: Vec<Ipv4Net> = links
+            .filter_map(|a| match a.value {
+                IpNet::V4(net) => Some(net),
+                IpNet::V6(_) => None,
+            })
+            .collect();
+        let link = links.iter().find(|l| l.contains(&address.value));
+        if underlay.is_own(address.value) {
+            let message = format!("`address` {} is this node itself", address.value);
+            problems.add(address.at, message, "write the address of the neighbor");
+        } else if let Some(link) = link {
+            if names_network(*link, address.value) || !is_host(address.value) {
+                let message = format!("`address` {} is no host address", address.value);
+                problems.add(
+                    address.at,
+                    message,
+                    format!("write an address inside {}", link.trunc()),
+                );
+            }
+        } else if underlay.whole {
+            let message =
+                format!("`address` {} is not on the link of `{}`", address.value, port.value);
+            let links: Vec<String> = links.iter().map(|l| l.trunc().to_string()).collect();
+            let remedy = match links.as_slice() {
+                [] => format!("give port `{}` an address on that link", port.value),
+                links => format!("write an address in {}", links.join(" or ")),
+            };
+            problems.add(address.at, message, remedy);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::api::ConfigReply;
 use crate::model::*;
 
 /// The difference between two configurations. Objects are the same if they have the same name (peers: address, static
-/// routes: prefix); the order of the file is no difference, except that of the ports.
+/// routes: prefix, static neighbours: port and address); the order of the file is no difference, except that of the ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
     /// `[router]`, old and new, if anything in it changed.
@@ -16,6 +16,8 @@ pub struct Diff {
     pub ports: Changes<Port>,
     /// `[[static-route]]`.
     pub static_routes: Changes<StaticRoute>,
+    /// `[[static-neighbor]]`.
+    pub static_neighbors: Changes<StaticNeighbor>,
     /// `[[vrf]]`, each in one form: what is imported and exported in `route-targets`, the lists sorted.
     pub vrfs: Changes<Vrf>,
     /// `[[instance]]`.
@@ -111,6 +113,9 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         router: (old.router != new.router).then(|| (old.router.clone(), new.router.clone())),
         ports: Changes::between(&old.ports, &new.ports, |p| p.name.clone()),
         static_routes: Changes::between(&old.static_routes, &new.static_routes, |r| r.prefix),
+        static_neighbors: Changes::between(&old.static_neighbors, &new.static_neighbors, |n| {
+            (n.port.clone(), n.address)
+        }),
         vrfs: Changes::between(&sorted_vrfs(old), &sorted_vrfs(new), |v| v.name.clone()),
         instances: Changes::between(&old.instances, &new.instances, |i| i.name.clone()),
         peers: Changes::between(&peers(old), &peers(new), |p| p.address),
@@ -120,6 +125,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     process(&mut diff, old, new);
     ports(&mut diff, old, new);
     static_routes(&mut diff);
+    static_neighbors(&mut diff);
     vrfs(&mut diff);
     instances(&mut diff);
     bgp(&mut diff, old, new);
@@ -263,6 +269,17 @@ fn static_routes(diff: &mut Diff) {
         diff.live(format!("static route {}: via {} -> {}", n.prefix, o.via, n.via));
         diff.disturb(format!("tunnels through {}", n.prefix));
     }
+}
+
+fn static_neighbors(diff: &mut Diff) {
+    let Changes { added, removed, changed } = diff.static_neighbors.clone();
+    let what = |n: &StaticNeighbor| format!("static neighbor {} on {}", n.address, n.port);
+    for n in &removed {
+        diff.live(format!("{}: removed", what(n)));
+        diff.disturb(format!("tunnels through {}, until it answers", n.address));
+    }
+    added.iter().for_each(|n| diff.live(format!("{}: added with MAC {}", what(n), n.mac)));
+    changed.iter().for_each(|(o, n)| diff.live(format!("{}: MAC {} -> {}", what(n), o.mac, n.mac)));
 }
 
 fn vrfs(diff: &mut Diff) {

@@ -16,6 +16,7 @@ keys! {
     DATAPLANE = "dataplane", "a table", "[dataplane]";
     PORT = "port", "a table", "[[port]]";
     STATIC_ROUTE = "static-route", "a table", "[[static-route]]";
+    STATIC_NEIGHBOR = "static-neighbor", "a table", "[[static-neighbor]]";
     VRF = "vrf", "a table", "[[vrf]]";
     INSTANCE = "instance", "a table", "[[instance]]";
     BGP = "bgp", "a table", "[bgp]";
@@ -45,6 +46,10 @@ keys! {
 
     STATIC_PREFIX = "prefix", "an IPv4 prefix", "prefix = \"198.51.100.0/24\"";
     VIA = "via", "an IPv4 address", "via = \"192.0.2.254\"";
+
+    NEIGHBOR_PORT = "port", "the name of a fabric port", "port = \"fabric0\"";
+    NEIGHBOR_ADDRESS = "address", "an IPv4 address", "address = \"192.0.2.9\"";
+    NEIGHBOR_MAC = "mac", "a MAC address", "mac = \"02:00:00:00:00:09\"";
 
     VRF_NAME = "name", "a text", "name = \"Public\"";
     ROUTE_TARGETS = "route-targets", "a route target, target:AS:N or target:ADDRESS:N", "route-targets = [\"target:64514:1\"]";

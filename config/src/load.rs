@@ -98,6 +98,7 @@ pub(crate) struct Raw {
     pub(crate) dataplane: RawDataplane,
     pub(crate) ports: Vec<RawPort>,
     pub(crate) static_routes: Vec<RawStaticRoute>,
+    pub(crate) static_neighbors: Vec<RawStaticNeighbor>,
     pub(crate) vrfs: Vec<RawVrf>,
     pub(crate) instances: Vec<RawInstance>,
     pub(crate) bgp: Option<RawBgp>,
@@ -136,6 +137,12 @@ pub(crate) struct RawPort {
 pub(crate) struct RawStaticRoute {
     pub(crate) prefix: Read<Ipv4Net>,
     pub(crate) via: Read<Ipv4Addr>,
+}
+
+pub(crate) struct RawStaticNeighbor {
+    pub(crate) port: Read<String>,
+    pub(crate) address: Read<Ipv4Addr>,
+    pub(crate) mac: Read<Mac>,
 }
 
 pub(crate) struct RawVrf {
@@ -209,6 +216,11 @@ impl Raw {
                 "in [[static-route]]",
                 RawStaticRoute::read,
             ),
+            static_neighbors: rows(
+                top.optional(keys::STATIC_NEIGHBOR),
+                "in [[static-neighbor]]",
+                RawStaticNeighbor::read,
+            ),
             vrfs: rows(top.optional(keys::VRF), "in [[vrf]]", RawVrf::read),
             instances: rows(top.optional(keys::INSTANCE), "in [[instance]]", RawInstance::read),
             bgp: top.optional(keys::BGP).and_then(|v| v.table("in [bgp]")).map(RawBgp::read),
@@ -228,6 +240,11 @@ impl Raw {
                 .static_routes
                 .into_iter()
                 .map(|r| Some(StaticRoute { prefix: r.prefix?.value, via: r.via?.value }))
+                .collect::<Option<_>>()?,
+            static_neighbors: self
+                .static_neighbors
+                .into_iter()
+                .map(RawStaticNeighbor::build)
                 .collect::<Option<_>>()?,
             vrfs: self.vrfs.into_iter().map(|v| v.build(first)).collect::<Option<_>>()?,
             instances: self.instances.into_iter().map(RawInstance::build).collect::<Option<_>>()?,
@@ -373,6 +390,23 @@ impl RawStaticRoute {
         };
         s.finish();
         route
+    }
+}
+
+impl RawStaticNeighbor {
+    fn read(mut s: Section<'_>) -> RawStaticNeighbor {
+        let neighbor = RawStaticNeighbor {
+            port: s.required(keys::NEIGHBOR_PORT).and_then(|v| v.judged(|_| Ok(()))),
+            address: s.required(keys::NEIGHBOR_ADDRESS).and_then(|v| v.text(parse::ipv4)),
+            mac: s.required(keys::NEIGHBOR_MAC).and_then(|v| v.text(parse::mac)),
+        };
+        s.finish();
+        neighbor
+    }
+
+    fn build(self) -> Option<StaticNeighbor> {
+        let (port, address, mac) = (self.port?.value, self.address?.value, self.mac?.value);
+        Some(StaticNeighbor { port, address, mac })
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Config {
     /// `[[static-route]]`: routes of the underlay (the master instance).
     #[serde(default, rename = "static-route", skip_serializing_if = "Vec::is_empty")]
     pub static_routes: Vec<StaticRoute>,
+    /// `[[static-neighbor]]`: neighbours of the underlay that are not asked for their MAC.
+    #[serde(default, rename = "static-neighbor", skip_serializing_if = "Vec::is_empty")]
+    pub static_neighbors: Vec<StaticNeighbor>,
     /// `[[vrf]]`.
     #[serde(default, rename = "vrf", skip_serializing_if = "Vec::is_empty")]
     pub vrfs: Vec<Vrf>,
@@ -216,6 +219,18 @@ pub struct StaticRoute {
     pub prefix: Ipv4Net,
     /// Next hop, on-link on a fabric port.
     pub via: Ipv4Addr,
+}
+
+/// `[[static-neighbor]]`: a neighbour whose MAC is configured. It is never asked for it, and not believed another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StaticNeighbor {
+    /// Name of a fabric port.
+    pub port: String,
+    /// On the link of that port.
+    pub address: Ipv4Addr,
+    /// Where frames to it go.
+    pub mac: Mac,
 }
 
 /// `[[vrf]]`.

@@ -129,12 +129,12 @@ pub(crate) fn mac(text: &str) -> Result<Mac, Wrong> {
         }
     };
     if mac == Mac::GATEWAY {
-        return because("the MAC address of the gateway itself", "write the instance's own");
+        return because("the MAC address of the gateway itself", "write the machine's own");
     }
     if !mac.is_unicast() {
         return because(
             "which no machine can have as its own",
-            "write the instance's unicast MAC address",
+            "write the machine's unicast MAC address",
         );
     }
     Ok(mac)

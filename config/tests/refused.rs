@@ -56,7 +56,7 @@ fn the_document_and_the_router() {
     refused(
         "x = 1\n[router]\nname = \"a b\"\nrouter_id = \"192.0.2.300\"\nasn = 0\nencapsulations = [\"mplsoupd\", 7, \"vxlan\"]\ntunnel-sources = [\"192.0.2.1/24\", \"192.0.2.1\", \"2001:db8::/32\", \"x\"]\nlabel-quarantine = -1\nstate-file = \"relative\"\n",
         &[
-            r#"1:1: unknown key `x` at the top level; the keys are router, api, dataplane, port, static-route, vrf, instance, bgp"#,
+            r#"1:1: unknown key `x` at the top level; the keys are router, api, dataplane, port, static-route, static-neighbor, vrf, instance, bgp"#,
             r#"3:8: `name` is "a b", not a usable name; write 1-64 letters, digits, `.`, `-`, `_`, `:` or `@`, not starting with `-`"#,
             r#"4:1: unknown key `router_id` in [router]; did you mean `router-id`?"#,
             r#"5:7: `asn` is 0, not an AS number, 1-4294967295; write for example `asn = 64513`"#,
@@ -264,13 +264,13 @@ fn instances() {
     refused(
         &swap("52:54:00:00:01:07", "01:00:5e:00:00:01"),
         &[
-            r#"23:7: `mac` is "01:00:5e:00:00:01", which no machine can have as its own; write the instance's unicast MAC address"#,
+            r#"23:7: `mac` is "01:00:5e:00:00:01", which no machine can have as its own; write the machine's unicast MAC address"#,
         ],
     );
     refused(
         &swap("52:54:00:00:01:07", "00:00:5e:00:01:00"),
         &[
-            r#"23:7: `mac` is "00:00:5e:00:01:00", the MAC address of the gateway itself; write the instance's own"#,
+            r#"23:7: `mac` is "00:00:5e:00:01:00", the MAC address of the gateway itself; write the machine's own"#,
         ],
     );
     refused(
@@ -301,6 +301,44 @@ fn instances() {
             r#"26:8: instance `db7` already exists on line 19; give each a name of its own"#,
             r#"29:8: VLAN 107 of port `gw0` is already used on line 22; give each instance of a port a VLAN of its own"#,
             r#"31:14: address 10.1.0.7 of VRF `Public` is already on line 24; give each instance of a VRF addresses of its own"#,
+        ],
+    );
+}
+
+#[test]
+fn static_neighbors() {
+    let row = |port: &str, address: &str, mac: &str| {
+        format!(
+            "[[static-neighbor]]\nport = \"{port}\"\naddress = \"{address}\"\nmac = \"{mac}\"\n"
+        )
+    };
+    let mac = "02:00:00:00:00:09";
+    assert_eq!(told(&base(&row("fabric0", "192.0.2.9", mac))), ["loaded"]);
+    let rows = [
+        row("fabric0", "192.0.2.9", mac),
+        row("fabric0", "192.0.2.9", "ff:ff:ff:ff:ff:ff"),
+        row("fabric0", "198.51.100.9", "02:00:00:00:00"),
+        row("gw0", "192.0.2.9", mac),
+        row("fabrik0", "192.0.2.9", mac),
+        row("fabric0", "192.0.2.1", mac),
+        row("fabric0", "192.0.2.255", mac),
+        "[[static-neighbor]]\nvia = 1\n".into(),
+    ];
+    refused(
+        &base(&rows.concat()),
+        &[
+            r#"31:11: static neighbor 192.0.2.9 is already on line 27; remove one of the two"#,
+            r#"32:7: `mac` is "ff:ff:ff:ff:ff:ff", which no machine can have as its own; write the machine's unicast MAC address"#,
+            r#"35:11: `address` 198.51.100.9 is not on the link of `fabric0`; write an address in 192.0.2.0/24"#,
+            r#"36:7: `mac` is "02:00:00:00:00", not a MAC address; write for example `mac = "02:00:00:00:00:09"`"#,
+            r#"38:8: `port` "gw0" is not a fabric port; write a port with role = "fabric": instances have their MAC in `[[instance]]`"#,
+            r#"42:8: `port` "fabrik0" names no port; did you mean `fabric0`?"#,
+            r#"47:11: `address` 192.0.2.1 is this node itself; write the address of the neighbor"#,
+            r#"51:11: `address` 192.0.2.255 is no host address; write an address inside 192.0.2.0/24"#,
+            r#"53:1: missing key `port` in [[static-neighbor]]; add `port = "fabric0"`"#,
+            r#"53:1: missing key `address` in [[static-neighbor]]; add `address = "192.0.2.9"`"#,
+            r#"53:1: missing key `mac` in [[static-neighbor]]; add `mac = "02:00:00:00:00:09"`"#,
+            r#"54:1: unknown key `via` in [[static-neighbor]]; the keys are port, address, mac"#,
         ],
     );
 }

@@ -132,6 +132,11 @@ fn legal() -> impl Strategy<Value = Config> {
                 prefix: Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0),
                 via: Ipv4Addr::new(192, 0, 2, 254),
             }],
+            static_neighbors: vec![StaticNeighbor {
+                port: "fabric0".into(),
+                address: Ipv4Addr::new(192, 0, 2, 254),
+                mac: Mac([2, 0, 0, 0, 0, 9]),
+            }],
             vrfs: vec![vrfs.0, vrfs.1, vrfs.2],
             instances: instances
                 .into_iter()

@@ -94,6 +94,8 @@ tables! {
     port_addresses: (PortId, Ipv4Net) => Present,
     /// Static routes of the underlay: via.
     underlay: Ipv4Net => Ipv4Addr,
+    /// Static neighbours on fabric ports.
+    neighbors: (PortId, Ipv4Addr) => Mac,
     /// Accepted sources of tunnel packets.
     tunnel_sources: Ipv4Net => Present,
     /// VRFs.
@@ -121,6 +123,7 @@ impl Tables {
             tunnel_address: between(&self.tunnel_address, &desired.tunnel_address),
             port_addresses: between(&self.port_addresses, &desired.port_addresses),
             underlay: between(&self.underlay, &desired.underlay),
+            neighbors: between(&self.neighbors, &desired.neighbors),
             tunnel_sources: between(&self.tunnel_sources, &desired.tunnel_sources),
             vrfs: between(&self.vrfs, &desired.vrfs),
             subnets: between(&self.subnets, &desired.subnets),
@@ -240,6 +243,9 @@ fn create(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &m
     for (&(port, address), _) in set(&current.port_addresses, &changes.port_addresses) {
         list.push(Op::PortAddressSet { port, address });
     }
+    for (&(port, address), &mac) in set(&current.neighbors, &changes.neighbors) {
+        list.push(Op::NeighborSet { port, address, mac });
+    }
     for (&prefix, &via) in set(&current.underlay, &changes.underlay) {
         list.push(Op::UnderlayRouteSet { prefix, via });
     }
@@ -317,6 +323,9 @@ fn delete(current: &Tables, changes: &Changes, list: &mut Vec<Op>) {
     }
     for &prefix in gone(&current.underlay, &changes.underlay) {
         list.push(Op::UnderlayRouteDel { prefix });
+    }
+    for &(port, address) in gone(&current.neighbors, &changes.neighbors) {
+        list.push(Op::NeighborDel { port, address });
     }
     for &(port, address) in gone(&current.port_addresses, &changes.port_addresses) {
         list.push(Op::PortAddressDel { port, address });

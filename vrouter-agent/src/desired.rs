@@ -124,6 +124,11 @@ fn underlay(config: &Config, ports: &BTreeMap<String, PortId>, local: &mut Local
     tables
         .underlay
         .extend(config.static_routes.iter().map(|route| (route.prefix.trunc(), route.via)));
+    for neighbor in &config.static_neighbors {
+        if let Some(id) = ports.get(&neighbor.port) {
+            tables.neighbors.insert((*id, neighbor.address), neighbor.mac);
+        }
+    }
     for port in &config.ports {
         let Some(id) = ports.get(&port.name) else { continue };
         for address in &port.addresses {

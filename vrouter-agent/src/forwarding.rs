@@ -194,6 +194,9 @@ impl Forwarding {
             Op::PortAddressSet { port, address } => {
                 tables.port_addresses.remove(&(port, address));
             }
+            Op::NeighborSet { port, address, .. } => {
+                tables.neighbors.remove(&(port, address));
+            }
             Op::UnderlayRouteSet { prefix, .. } => {
                 tables.underlay.remove(&prefix);
             }

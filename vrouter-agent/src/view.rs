@@ -369,6 +369,7 @@ fn neighbors(core: &Core<'_>, rows: &[Event]) -> Vec<NeighborRow> {
                 NeighborState::Reachable => "reachable",
                 NeighborState::Stale => "stale",
                 NeighborState::Failed => "failed",
+                NeighborState::Static => "static",
             }
             .into(),
             age_seconds: age_seconds.into(),

@@ -61,6 +61,7 @@ fn base(state_file: std::path::PathBuf) -> Config {
             port("gw1", PortRole::Gateway, "vdev:net_af_packet2,iface=eth2", &[]),
         ],
         static_routes: vec![],
+        static_neighbors: vec![],
         vrfs: vec![],
         instances: vec![],
         bgp: None,
@@ -199,6 +200,7 @@ enum To {
 struct Named {
     tunnel_address: Option<Ipv4Addr>,
     port_addresses: Vec<(u8, Ipv4Net)>,
+    neighbors: BTreeMap<(engine::seam::PortId, Ipv4Addr), Mac>,
     underlay: BTreeMap<Ipv4Net, Ipv4Addr>,
     tunnel_sources: Vec<Ipv4Net>,
     vrfs: BTreeSet<String>,
@@ -237,6 +239,7 @@ impl Named {
         Named {
             tunnel_address: m.tunnel_address,
             port_addresses: m.port_addresses.keys().map(|(port, net)| (port.0, *net)).collect(),
+            neighbors: m.neighbors.clone(),
             underlay: m.underlay.clone(),
             tunnel_sources: m.tunnel_sources.keys().copied().collect(),
             vrfs: m.vrfs.keys().map(vrf).collect(),
@@ -277,7 +280,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         any::<bool>(),
         proptest::collection::vec((any::<bool>(), 0u8..8, 0u8..8, any::<bool>()), 3),
         proptest::collection::vec((0u8..4, 1u8..6, any::<bool>(), 2u8..8, 0u8..2), 6),
-        0u8..8,
+        0u8..32,
     )
         .prop_map(|(gre_first, vrfs, instances, underlay)| Recipe {
             gre_first,
@@ -299,8 +302,15 @@ impl Recipe {
         if self.underlay & 1 != 0 {
             config.router.tunnel_sources = vec!["198.51.100.0/24".parse().unwrap()];
         }
+        if self.underlay & 24 != 0 {
+            config.static_neighbors = vec![StaticNeighbor {
+                port: "fabric0".into(),
+                address: Ipv4Addr::new(192, 0, 2, 250),
+                mac: Mac([2, 0, 0, 0, 0, self.underlay >> 3]),
+            }];
+        }
         if self.underlay & 6 != 0 {
-            let via = Ipv4Addr::new(192, 0, 2, 250 + (self.underlay >> 1));
+            let via = Ipv4Addr::new(192, 0, 2, 250 + (self.underlay >> 1 & 3));
             config.static_routes =
                 vec![StaticRoute { prefix: "198.51.100.0/24".parse().unwrap(), via }];
         }

@@ -16,6 +16,7 @@ use wire::{Label, Mac, VlanId};
 pub struct Model {
     pub tunnel_address: Option<Ipv4Addr>,
     pub port_addresses: BTreeMap<(PortId, Ipv4Net), ()>,
+    pub neighbors: BTreeMap<(PortId, Ipv4Addr), Mac>,
     pub underlay: BTreeMap<Ipv4Net, Ipv4Addr>,
     pub tunnel_sources: BTreeMap<Ipv4Net, ()>,
     pub vrfs: BTreeMap<VrfId, ()>,
@@ -115,6 +116,12 @@ impl Plane {
             }
             Op::PortAddressDel { port, address } => {
                 known(m.port_addresses.remove(&(port, address)).is_some())?
+            }
+            Op::NeighborSet { port, address, mac } => {
+                m.neighbors.insert((port, address), mac);
+            }
+            Op::NeighborDel { port, address } => {
+                known(m.neighbors.remove(&(port, address)).is_some())?
             }
             Op::UnderlayRouteSet { prefix, via } => {
                 m.underlay.insert(prefix, via);

@@ -130,9 +130,9 @@ pub enum Op {
     PortAddressSet { port: PortId, address: Ipv4Net },
     /// Removes an address of a port.
     PortAddressDel { port: PortId, address: Ipv4Net },
-    /// The MAC of a neighbour in the underlay that is not asked for it.
+    /// The MAC of a neighbour on the link of a fabric port: it is not asked for, and what it says of itself counts for nothing.
     NeighborSet { port: PortId, address: Ipv4Addr, mac: Mac },
-    /// The neighbour is asked for its MAC again.
+    /// The neighbour is asked for its MAC again, if a tunnel needs it.
     NeighborDel { port: PortId, address: Ipv4Addr },
     /// A static route of the underlay; `via` must be on-link on a fabric port, else the tunnels behind it stay unresolved.
     UnderlayRouteSet { prefix: Ipv4Net, via: Ipv4Addr },
@@ -224,6 +224,8 @@ pub enum NeighborState {
     Stale,
     /// Did not answer.
     Failed,
+    /// Configured by [`Op::NeighborSet`]: never asked.
+    Static,
 }
 
 /// What the service thread tells the agent.

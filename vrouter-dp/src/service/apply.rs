@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use engine::publish::{Domain, Token};
-use engine::seam::{Event, Op, Refusal, TunnelId, VifId};
+use engine::seam::{Event, Link, Op, Refusal, TunnelId, VifId};
 use engine::table::AdjacencyId;
 use engine::table::tunnel::ADJACENCIES;
 
 use super::answer::Vif;
-use super::neighbor::Key;
+use super::neighbor::{Key, Neighbor};
 use super::{OPS_PER_TURN, Service};
 use crate::plan::PortRole;
 
@@ -68,7 +68,22 @@ impl Service {
                 self.writer.port_address_del(port, address)?;
                 self.underlay.remove_address(port, address);
             }
-            Op::NeighborSet { .. } | Op::NeighborDel { .. } => return Err(Refusal::Unknown),
+            Op::NeighborSet { port, address, mac } => {
+                let row = self.ports.get(port.index()).ok_or(Refusal::Unknown)?;
+                if row.plan.role != PortRole::Fabric {
+                    return Err(Refusal::Port);
+                }
+                let (key, link) = (Key::Underlay(port, address), row.link == Link::Up);
+                self.neighbors.fix(key, mac, link, now, &mut self.actions);
+                self.act();
+            }
+            Op::NeighborDel { port, address } => {
+                let key = Key::Underlay(port, address);
+                if !self.neighbors.loosen(key, now, &mut self.actions) {
+                    return Err(Refusal::Unknown);
+                }
+                self.act();
+            }
             Op::UnderlayRouteSet { prefix, via } => self.underlay.add_route(prefix, via),
             Op::UnderlayRouteDel { prefix } => {
                 if !self.underlay.remove_route(prefix) {
@@ -229,18 +244,19 @@ impl Service {
         let up = adjacency
             .and(via)
             .and_then(|key| self.neighbors.find(key))
-            .is_some_and(|neighbor| neighbor.mac.is_some());
+            .is_some_and(|neighbor| neighbor.reached().is_some());
         self.tell_tunnel(tunnel, up);
     }
 
-    /// The adjacency of a neighbour; a new one is unresolved until it answers. `None` without a free one.
+    /// The adjacency of a neighbour; a new one is unresolved until it answers, unless it is static. `None` without a free one.
     fn adjacency(&mut self, key: Key, now: Instant) -> Option<AdjacencyId> {
         if let Some(id) = self.adjacencies.get(&key) {
             return Some(*id);
         }
         let Key::Underlay(port, _) = key else { return None };
         let id = self.adjacency_ids.take(self.tables.domain())?;
-        if self.writer.adjacency_set(id, port, None).is_err() {
+        let mac = self.neighbors.find(key).and_then(Neighbor::reached);
+        if self.writer.adjacency_set(id, port, mac).is_err() {
             self.adjacency_ids.free(self.writer.publish(), id);
             return None;
         }

@@ -326,7 +326,7 @@ impl Service {
             };
             match link {
                 Link::Down => self.neighbors.link_down(behind, &mut self.actions),
-                Link::Up => self.neighbors.link_up(behind, now),
+                Link::Up => self.neighbors.link_up(behind, now, &mut self.actions),
             }
             self.outbox.link(port, link);
         }

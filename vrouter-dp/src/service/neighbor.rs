@@ -1,10 +1,12 @@
 //! Neighbours: who answers at an address, kept fresh by ARP. A machine without I/O: time comes in, probes and changes come out.
 //!
 //! Underlay neighbours (next hops of tunnels) are resolved: without an answer their tunnels do not forward. Instances have a
-//! configured MAC: probing them tells whether they are there, and does not change where their packets go.
+//! configured MAC: probing them tells whether they are there, and does not change where their packets go. A static neighbour of the
+//! underlay is neither asked nor believed: its MAC is configured, and stands whenever its link does.
 //! The states are those of RFC 4861 7.3.2 as far as IPv4 has use for them.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -33,13 +35,17 @@ pub enum Key {
 /// What is known about a neighbour.
 #[derive(Clone, Copy, Debug)]
 pub struct Neighbor {
-    /// Its MAC, once answered (underlay), or as configured (instance).
+    /// Its MAC, once answered (underlay), or as configured (instance, static).
     pub mac: Option<Mac>,
     /// How far it can be trusted.
     pub state: NeighborState,
     /// When it last answered.
     pub confirmed: Option<Instant>,
     attempts: u8,
+    /// Somebody wants it resolved; only a static one is kept without.
+    tracked: bool,
+    /// The link of a static one.
+    link: bool,
     /// When there is something to do for it.
     due: Instant,
     /// The one timer that counts: not later than `due`.
@@ -63,20 +69,13 @@ pub struct Neighbors {
 }
 
 impl Neighbors {
-    /// Starts to keep `key` resolved. `mac` is the configured one of an instance. What is tracked goes on as it is.
+    /// Starts to keep `key` resolved. `mac` is the configured one of an instance. What is known goes on as it is.
     pub fn track(&mut self, key: Key, mac: Option<Mac>, now: Instant) {
-        if self.entries.contains_key(&key) {
+        if let Some(known) = self.entries.get_mut(&key) {
+            known.tracked = true;
             return;
         }
-        let entry = Neighbor {
-            mac,
-            state: NeighborState::Incomplete,
-            confirmed: None,
-            attempts: 0,
-            due: now,
-            timer: None,
-        };
-        self.entries.insert(key, entry);
+        self.entries.insert(key, Neighbor::unknown(mac, now));
         self.arm(key, now);
     }
 
@@ -86,9 +85,46 @@ impl Neighbors {
         self.track(key, mac, now);
     }
 
-    /// Forgets `key`.
+    /// Nobody wants `key` resolved any more: it is forgotten, unless it is static.
     pub fn untrack(&mut self, key: Key) {
+        if let Entry::Occupied(mut entry) = self.entries.entry(key) {
+            match entry.get().state {
+                NeighborState::Static => entry.get_mut().tracked = false,
+                _ => drop(entry.remove()),
+            }
+        }
+    }
+
+    /// Makes `key` static: whatever it was, it has this MAC while its link is up.
+    pub fn fix(&mut self, key: Key, mac: Mac, link: bool, now: Instant, out: &mut Vec<Action>) {
+        let fresh = Neighbor { tracked: false, ..Neighbor::unknown(None, now) };
+        let entry = self.entries.entry(key).or_insert(fresh);
+        let before = entry.reached();
+        entry.mac = Some(mac);
+        entry.state = NeighborState::Static;
+        entry.confirmed = None;
+        entry.link = link;
+        entry.timer = None;
+        if entry.reached() != before {
+            out.push(Action::Resolved(key, entry.reached()));
+        }
+    }
+
+    /// `key` is static no more: it is asked for, if somebody wants it resolved. False if it was not static.
+    pub fn loosen(&mut self, key: Key, now: Instant, out: &mut Vec<Action>) -> bool {
+        let Some(entry) = self.entries.get(&key) else { return false };
+        if entry.state != NeighborState::Static {
+            return false;
+        }
+        let (tracked, reached) = (entry.tracked, entry.reached().is_some());
         self.entries.remove(&key);
+        if tracked {
+            self.track(key, None, now);
+        }
+        if reached {
+            out.push(Action::Resolved(key, None));
+        }
+        true
     }
 
     /// What is known about `key`.
@@ -104,7 +140,8 @@ impl Neighbors {
     /// `key` said that its MAC is `mac` (a reply, or its own request).
     pub fn heard(&mut self, key: Key, mac: Mac, now: Instant, out: &mut Vec<Action>) {
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        if matches!(key, Key::Instance(..)) && entry.mac != Some(mac) {
+        let configured = matches!(key, Key::Instance(..)) && entry.mac != Some(mac);
+        if configured || entry.state == NeighborState::Static {
             return;
         }
         let changed = entry.mac != Some(mac) || entry.state == NeighborState::Failed;
@@ -118,9 +155,16 @@ impl Neighbors {
         self.arm(key, now + REACHABLE);
     }
 
-    /// The link of those behind `down` went down: nobody is known there any more. The MAC of an instance is configured and stays.
+    /// The link of those behind `down` went down: nobody is known there any more. What is configured stays, but a static
+    /// neighbour is not reached until its link is back.
     pub fn link_down(&mut self, down: impl Fn(Key) -> bool, out: &mut Vec<Action>) {
         for (key, entry) in self.entries.iter_mut().filter(|(key, _)| down(**key)) {
+            if entry.state == NeighborState::Static {
+                if std::mem::take(&mut entry.link) {
+                    out.push(Action::Resolved(*key, None));
+                }
+                continue;
+            }
             if matches!(key, Key::Underlay(..)) && entry.mac.take().is_some() {
                 out.push(Action::Resolved(*key, None));
             }
@@ -129,10 +173,17 @@ impl Neighbors {
         }
     }
 
-    /// The link of those behind `up` came up: asks again at once.
-    pub fn link_up(&mut self, up: impl Fn(Key) -> bool, now: Instant) {
-        let keys: Vec<Key> = self.entries.keys().copied().filter(|key| up(*key)).collect();
-        for key in keys {
+    /// The link of those behind `up` came up: asks again at once. Static ones are reached again.
+    pub fn link_up(&mut self, up: impl Fn(Key) -> bool, now: Instant, out: &mut Vec<Action>) {
+        let mut ask = Vec::new();
+        for (key, entry) in self.entries.iter_mut().filter(|(key, _)| up(**key)) {
+            if entry.state != NeighborState::Static {
+                ask.push(*key);
+            } else if !std::mem::replace(&mut entry.link, true) {
+                out.push(Action::Resolved(*key, entry.mac));
+            }
+        }
+        for key in ask {
             self.arm(key, now);
         }
     }
@@ -173,6 +224,24 @@ impl Neighbors {
 }
 
 impl Neighbor {
+    fn unknown(mac: Option<Mac>, due: Instant) -> Neighbor {
+        Neighbor {
+            mac,
+            state: NeighborState::Incomplete,
+            confirmed: None,
+            attempts: 0,
+            tracked: true,
+            link: true,
+            due,
+            timer: None,
+        }
+    }
+
+    /// Where packets to it go now; `None`: nowhere.
+    pub fn reached(&self) -> Option<Mac> {
+        self.mac.filter(|_| self.link)
+    }
+
     /// Asks, or gives up. Returns the wait until the next time.
     fn ask(&mut self, key: Key, out: &mut Vec<Action>) -> Duration {
         if self.state == NeighborState::Reachable {
@@ -236,7 +305,7 @@ mod tests {
         out.clear();
         n.link_down(|_| true, &mut out);
         assert_eq!(out, [Action::Resolved(key, None)]);
-        n.link_up(|_| true, now);
+        n.link_up(|_| true, now, &mut out);
         assert_eq!(run(&mut n, now), [Action::Probe(key, None)]);
         n.untrack(key);
         assert_eq!(run(&mut n, now + REACHABLE), []);
@@ -259,9 +328,9 @@ mod tests {
         assert!(out.is_empty());
         let known = *n.find(key).unwrap();
         assert_eq!((known.mac, known.state), (Some(MAC), NeighborState::Incomplete));
-        n.link_up(|_| false, t0);
+        n.link_up(|_| false, t0, &mut out);
         assert_eq!(run(&mut n, t0), []);
-        n.link_up(|other| other == key, t0);
+        n.link_up(|other| other == key, t0, &mut out);
         assert_eq!(run(&mut n, t0), [Action::Probe(key, Some(MAC))]);
     }
 
@@ -316,5 +385,45 @@ mod tests {
         assert_eq!(run(&mut n, now), [Action::Probe(key, Some(other))]);
         assert_eq!(run(&mut n, now + RETRANSMIT), [Action::Probe(key, Some(other))]);
         assert_eq!(run(&mut n, now + RETRANSMIT), []);
+    }
+
+    #[test]
+    fn a_static_neighbour_is_never_asked_and_never_learnt() {
+        let (mut n, t0) = (Neighbors::default(), Instant::now());
+        let key = Key::Underlay(PortId(0), Ipv4Addr::new(192, 0, 2, 9));
+        let other = Mac([2, 0, 0, 0, 0, 1]);
+        let mut out = Vec::new();
+        n.track(key, None, t0);
+        n.heard(key, other, t0, &mut out);
+        out.clear();
+        n.fix(key, MAC, true, t0, &mut out);
+        assert_eq!(out, [Action::Resolved(key, Some(MAC))], "it wins over what was learnt");
+        n.fix(key, MAC, true, t0, &mut out);
+        n.heard(key, other, t0, &mut out);
+        n.untrack(key);
+        n.track(key, None, t0);
+        assert_eq!(run(&mut n, t0 + 100 * REACHABLE), []);
+        assert_eq!(out.len(), 1, "the same again, and what it says of itself, change nothing");
+        let known = *n.find(key).unwrap();
+        assert_eq!((known.reached(), known.state), (Some(MAC), NeighborState::Static));
+        // Its link takes it away and brings it back, without a question.
+        out.clear();
+        n.link_down(|_| true, &mut out);
+        n.link_down(|_| true, &mut out);
+        assert_eq!(n.find(key).unwrap().reached(), None);
+        n.link_up(|_| true, t0, &mut out);
+        n.link_up(|_| true, t0, &mut out);
+        assert_eq!(out, [Action::Resolved(key, None), Action::Resolved(key, Some(MAC))]);
+        assert_eq!(run(&mut n, t0 + REACHABLE), []);
+        // Taken away: asked for as any other, or forgotten if nobody wants it.
+        out.clear();
+        assert!(n.loosen(key, t0, &mut out) && !n.loosen(key, t0, &mut out));
+        assert_eq!(out, [Action::Resolved(key, None)]);
+        assert_eq!(run(&mut n, t0), [Action::Probe(key, None)]);
+        n.untrack(key);
+        n.fix(key, MAC, false, t0, &mut out);
+        assert_eq!((n.iter().count(), out.len()), (1, 1), "kept, but its link is down");
+        assert!(n.loosen(key, t0, &mut out));
+        assert_eq!((n.iter().count(), out.len()), (0, 1));
     }
 }

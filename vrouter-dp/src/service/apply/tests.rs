@@ -119,6 +119,37 @@ fn the_agent_hears_when_a_tunnel_comes_and_goes() {
 }
 
 #[test]
+fn a_tunnel_to_a_static_neighbour_is_up_without_a_question() {
+    let mut bench = Bench::new();
+    let pe = ip("10.0.0.9");
+    let key = Key::Underlay(PortId(0), pe);
+    let fix = |bench: &mut Bench, mac| {
+        bench.service.neighbors.fix(key, mac, true, bench.now, &mut bench.service.actions);
+        bench.service.act();
+    };
+    fix(&mut bench, MAC);
+    assert_eq!(bench.run([address(), tunnel(1, pe), commit(1)]), [ack(1), up(1, true)]);
+    bench.link_down();
+    assert_eq!(bench.run([]), [up(1, false)]);
+    bench.service.neighbors.link_up(|_| true, bench.now, &mut bench.service.actions);
+    bench.service.act();
+    assert_eq!(bench.run([]), [up(1, true)]);
+    // It stays without a tunnel, and goes when it is taken away; a tunnel behind it has to wait for an answer then.
+    let delete = Op::TunnelDel { tunnel: TunnelId(1) };
+    assert_eq!(bench.run([delete]), []);
+    assert!(bench.service.neighbors.find(key).is_some());
+    assert_eq!(bench.run([tunnel(1, pe)]), [up(1, true)]);
+    let del = Op::NeighborDel { port: PortId(0), address: pe };
+    assert_eq!(bench.run([del]), [up(1, false)]);
+    bench.heard(key);
+    assert_eq!(bench.run([]), [up(1, true)]);
+    let refused = |op| Event::Refused { op, refusal: Refusal::Unknown };
+    assert_eq!(bench.run([del]), [refused(del)]);
+    let nowhere = Op::NeighborSet { port: PortId(9), address: pe, mac: MAC };
+    assert_eq!(bench.run([nowhere]), [refused(nowhere)]);
+}
+
+#[test]
 fn a_sweep_is_over_before_its_commit_and_keeps_to_the_budget() {
     let mut bench = Bench::new();
     let vrf = VrfId(1);
