@@ -140,6 +140,24 @@ pub struct View<'r, T> {
 }
 
 impl<'r, T> View<'r, T> {
+    /// Asks for the pointer to the record at `index`.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub fn prefetch(&self, index: usize) {
+        if let Some(row) = self.rows.get(index) {
+            crate::prefetch::prefetch(row);
+        }
+    }
+
+    /// Asks for the first line of the record at `index`: waits for the pointer only if [`View::prefetch`] came too late.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub fn prefetch_record(&self, index: usize) {
+        if let Some(record) = self.load(index) {
+            crate::prefetch::prefetch(record);
+        }
+    }
+
     /// The record at `index`; `None` if absent.
     #[inline]
     pub fn load(&self, index: usize) -> Option<&'r T> {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use wire::Label;
 
 use crate::chunks;
+use crate::prefetch::prefetch;
 use crate::seam::{LabelTarget, VifId, VrfId};
 
 const VRF: u32 = 1 << 30;
@@ -29,6 +30,14 @@ impl LabelTable {
             VRF => Some(LabelTarget::Vrf(VrfId(word as u16))),
             VIF => Some(LabelTarget::Vif(VifId(word as u16))),
             _ => None,
+        }
+    }
+
+    /// Asks for the word of a label, given as it stands on the wire.
+    #[inline(always)]
+    pub fn prefetch(&self, label: u32) {
+        if let Some(row) = self.rows.get(label as usize) {
+            prefetch(row);
         }
     }
 

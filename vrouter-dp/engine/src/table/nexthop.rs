@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wire::Label;
 
 use crate::chunks;
+use crate::prefetch::prefetch;
 use crate::seam::{GroupId, Nexthop, NexthopId, TunnelId, VifId};
 
 /// Next hops that a node can have.
@@ -89,6 +90,14 @@ impl NexthopTable {
     #[inline]
     pub(crate) fn word(&self, id: NexthopId) -> Word {
         Word(self.rows.get(id.index()).map_or(0, |row| row.load(Ordering::Acquire)))
+    }
+
+    /// Asks for the word of `id`.
+    #[inline(always)]
+    pub fn prefetch(&self, id: NexthopId) {
+        if let Some(row) = self.rows.get(id.index()) {
+            prefetch(row);
+        }
     }
 
     /// `false` beyond the capacity.

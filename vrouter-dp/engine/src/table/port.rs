@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use wire::{Mac, VlanId};
 
 use crate::chunks;
+use crate::prefetch::prefetch;
 use crate::publish::{Domain, Reader, Slots};
 use crate::seam::{PortId, VifId};
 
@@ -80,6 +81,14 @@ impl PortTable {
     pub fn vif(&self, port: PortId, vlan: VlanId) -> Option<VifId> {
         let cell = self.vlans.get(port.index() * VLANS + vlan.index())?;
         cell.load(Ordering::Acquire).checked_sub(1).map(|vif| VifId(vif as u16))
+    }
+
+    /// Asks for the word of (port, VLAN).
+    #[inline(always)]
+    pub fn prefetch(&self, port: PortId, vlan: VlanId) {
+        if let Some(cell) = self.vlans.get(port.index() * VLANS + vlan.index()) {
+            prefetch(cell);
+        }
     }
 
     pub(super) fn set(&self, port: PortId, row: Port) {

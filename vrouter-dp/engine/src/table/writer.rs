@@ -283,25 +283,27 @@ impl TablesWriter {
             return Err(Refusal::Duplicate);
         }
         let mtu = row.mtu;
-        let header = Vif::header(mac, vlan);
         let old = self.vifs.remove(&id);
-        let (up, addresses) = old
-            .as_ref()
-            .map_or_else(|| (true, Box::default()), |o| (o.vif.up, o.vif.addresses.clone()));
         let macs = MacPair::new(Mac::GATEWAY, mac);
         let mut vif = Vif {
-            port,
-            vlan,
-            vrf,
             macs,
-            mac,
-            up,
-            mtu,
             address: 0,
             addresses: Box::default(),
-            header,
+            header: Vif::header(mac, vlan),
+            mac,
+            mtu,
+            vrf,
+            vlan,
+            port,
+            up: old.as_ref().is_none_or(|old| old.vif.up),
+            address6: 0,
+            addresses6: Box::default(),
+            header6: Vif::header6(mac, vlan),
         };
-        vif.set_addresses(addresses);
+        if let Some(old) = &old {
+            vif.set_addresses(old.vif.addresses.clone());
+            vif.set_addresses6(old.vif.addresses6.clone());
+        }
         self.vrf_references(vrf, 1);
         let references = match old {
             Some(old) => {
@@ -349,12 +351,17 @@ impl TablesWriter {
         id: VifId,
         address: impl Into<IpAddr>,
     ) -> Result<(), Refusal> {
-        let IpAddr::V4(address) = address.into() else { return Err(Refusal::Full) };
-        let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
-        if !row.vif.addresses.contains(&address) {
-            self.change_vif(id, |vif| {
-                vif.set_addresses(vif.addresses.iter().copied().chain([address]).collect());
-            });
+        let vif = &self.vifs.get(&id).ok_or(Refusal::Unknown)?.vif;
+        match address.into() {
+            IpAddr::V4(address) if !vif.addresses.contains(&address) => {
+                let all = vif.addresses.iter().copied().chain([address]).collect();
+                self.change_vif(id, |vif| vif.set_addresses(all));
+            }
+            IpAddr::V6(address) if !vif.addresses6.contains(&address) => {
+                let all = vif.addresses6.iter().copied().chain([address]).collect();
+                self.change_vif(id, |vif| vif.set_addresses6(all));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -365,15 +372,20 @@ impl TablesWriter {
         id: VifId,
         address: impl Into<IpAddr>,
     ) -> Result<(), Refusal> {
-        let IpAddr::V4(address) = address.into() else { return Err(Refusal::Unknown) };
-        let row = self.vifs.get(&id).ok_or(Refusal::Unknown)?;
-        if !row.vif.addresses.contains(&address) {
-            return Err(Refusal::Unknown);
+        let vif = &self.vifs.get(&id).ok_or(Refusal::Unknown)?.vif;
+        match address.into() {
+            IpAddr::V4(address) if vif.addresses.contains(&address) => {
+                let left =
+                    vif.addresses.iter().copied().filter(|known| *known != address).collect();
+                self.change_vif(id, |vif| vif.set_addresses(left));
+            }
+            IpAddr::V6(address) if vif.addresses6.contains(&address) => {
+                let left =
+                    vif.addresses6.iter().copied().filter(|known| *known != address).collect();
+                self.change_vif(id, |vif| vif.set_addresses6(left));
+            }
+            _ => return Err(Refusal::Unknown),
         }
-        self.change_vif(id, |vif| {
-            let others = vif.addresses.iter().copied().filter(|known| *known != address);
-            vif.set_addresses(others.collect());
-        });
         Ok(())
     }
 

@@ -179,3 +179,26 @@ fn everything_is_given_back_after_grace() {
     assert_eq!(lab.writer.reclaim(), 0);
     assert!(lab.tables().counters(WorkerId(1)).is_none());
 }
+
+#[test]
+fn an_instance_has_addresses_of_both_families() {
+    let mut lab = Lab::new().unwrap();
+    let reader = Reader::new(lab.tables().domain()).unwrap();
+    let six = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap();
+    let (a, b) = (six("2001:db8:1::7"), six("2001:db8:1::8"));
+    let w = &mut lab.writer;
+    assert!(!w.vif(VifId(1)).unwrap().owns6(a.to_bits()));
+    w.vif_address_set(VifId(1), a).unwrap();
+    w.vif_address_set(VifId(1), b).unwrap();
+    // A change of the interface keeps them.
+    w.vif_set(VifId(1), GATEWAY, vlan(107), VrfId(1), MAC).unwrap();
+    {
+        let vif = w.tables().vif(VifId(1), &reader).unwrap();
+        assert!(vif.owns6(a.to_bits()) && vif.owns6(b.to_bits()));
+        assert!(!vif.owns6(a.to_bits() + 2) && vif.owns(0x0a01_0007));
+    }
+    w.vif_address_del(VifId(1), a).unwrap();
+    assert_eq!(w.vif_address_del(VifId(1), a), Err(Refusal::Unknown));
+    let vif = w.tables().vif(VifId(1), &reader).unwrap();
+    assert!(!vif.owns6(a.to_bits()) && vif.owns6(b.to_bits()));
+}
