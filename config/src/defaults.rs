@@ -9,6 +9,12 @@ use bgp::types::Family;
 pub const SOCKET: &str = "/run/vrouter/api.sock";
 /// Pause of an idle worker.
 pub const IDLE_SLEEP_MICROSECONDS: u32 = 50;
+/// Time without a packet before a worker pauses.
+pub const IDLE_AFTER_MICROSECONDS: u32 = 100;
+/// Packets that a worker takes from a queue at once.
+pub const BURST: u16 = 64;
+/// Descriptors of a queue.
+pub const DESCRIPTORS: u16 = 1024;
 /// Seconds that a freed label rests.
 pub const LABEL_QUARANTINE: u32 = 300;
 

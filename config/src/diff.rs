@@ -225,6 +225,16 @@ fn process(diff: &mut Diff, old: &Config, new: &Config) {
             &o.idle_sleep_microseconds,
             &n.idle_sleep_microseconds,
         ),
+        moved(
+            "dataplane",
+            "idle-after-microseconds",
+            &o.idle_after_microseconds,
+            &n.idle_after_microseconds,
+        ),
+        moved("dataplane", "burst", &o.burst, &n.burst),
+        moved("dataplane", "descriptors", &o.descriptors, &n.descriptors),
+        moved("dataplane", "spread", &o.spread, &n.spread),
+        moved("dataplane", "sample-bursts", &o.sample_bursts, &n.sample_bursts),
         moved("dataplane", "mbufs", &or_default(o.mbufs.as_ref()), &or_default(n.mbufs.as_ref())),
     ];
     lines.into_iter().flatten().for_each(|line| diff.restart(line));

@@ -35,6 +35,11 @@ keys! {
     WORKERS = "workers", "a CPU number, 0-1023", "workers = [2, 3]";
     EAL = "eal", "an argument as text", "eal = [\"--in-memory\"]";
     IDLE_SLEEP = "idle-sleep-microseconds", "a number, 0-1000000", "idle-sleep-microseconds = 50";
+    IDLE_AFTER = "idle-after-microseconds", "a number, 0-1000000", "idle-after-microseconds = 100";
+    BURST = "burst", "a number of packets, 1-64", "burst = 64";
+    DESCRIPTORS = "descriptors", "a number, 64-32768", "descriptors = 1024";
+    SPREAD = "spread", "a mode", "spread = \"auto\"";
+    SAMPLE_BURSTS = "sample-bursts", "a number, 0-1000000", "sample-bursts = 1000";
     MBUFS = "mbufs", "a number, 1024-67108864", "mbufs = 65536";
 
     PORT_NAME = "name", "a text", "name = \"fabric0\"";
@@ -88,6 +93,10 @@ pub(crate) const ASN_RANGE: RangeInclusive<i64> = 1..=4_294_967_295;
 pub(crate) const LABEL_QUARANTINE_RANGE: RangeInclusive<i64> = 0..=86_400;
 pub(crate) const WORKERS_RANGE: RangeInclusive<i64> = 0..=1023;
 pub(crate) const IDLE_SLEEP_RANGE: RangeInclusive<i64> = 0..=1_000_000;
+pub(crate) const IDLE_AFTER_RANGE: RangeInclusive<i64> = 0..=1_000_000;
+pub(crate) const BURST_RANGE: RangeInclusive<i64> = 1..=64;
+pub(crate) const DESCRIPTORS_RANGE: RangeInclusive<i64> = 64..=32_768;
+pub(crate) const SAMPLE_BURSTS_RANGE: RangeInclusive<i64> = 0..=1_000_000;
 pub(crate) const MBUFS_RANGE: RangeInclusive<i64> = 1024..=67_108_864;
 pub(crate) const MTU_RANGE: RangeInclusive<i64> = 576..=9216;
 pub(crate) const LABEL_RANGE: RangeInclusive<i64> = 16..=1_048_575;

@@ -121,6 +121,11 @@ pub(crate) struct RawDataplane {
     pub(crate) workers: Entries<u16>,
     pub(crate) eal: Entries<String>,
     pub(crate) idle_sleep_microseconds: Read<u32>,
+    pub(crate) idle_after_microseconds: Read<u32>,
+    pub(crate) burst: Read<u16>,
+    pub(crate) descriptors: Read<u16>,
+    pub(crate) spread: Read<Spread>,
+    pub(crate) sample_bursts: Read<u32>,
     pub(crate) mbufs: Read<u32>,
 }
 
@@ -335,6 +340,17 @@ impl RawDataplane {
             idle_sleep_microseconds: s
                 .optional(keys::IDLE_SLEEP)
                 .and_then(|v| v.integer(keys::IDLE_SLEEP_RANGE)),
+            idle_after_microseconds: s
+                .optional(keys::IDLE_AFTER)
+                .and_then(|v| v.integer(keys::IDLE_AFTER_RANGE)),
+            burst: s.optional(keys::BURST).and_then(|v| v.integer(keys::BURST_RANGE)),
+            descriptors: s
+                .optional(keys::DESCRIPTORS)
+                .and_then(|v| v.integer(keys::DESCRIPTORS_RANGE)),
+            spread: s.optional(keys::SPREAD).and_then(|v| v.text(parse::spread)),
+            sample_bursts: s
+                .optional(keys::SAMPLE_BURSTS)
+                .and_then(|v| v.integer(keys::SAMPLE_BURSTS_RANGE)),
             mbufs: s.optional(keys::MBUFS).and_then(|v| v.integer(keys::MBUFS_RANGE)),
         };
         s.finish();
@@ -348,6 +364,13 @@ impl RawDataplane {
             idle_sleep_microseconds: self
                 .idle_sleep_microseconds
                 .map_or(defaults::IDLE_SLEEP_MICROSECONDS, |v| v.value),
+            idle_after_microseconds: self
+                .idle_after_microseconds
+                .map_or(defaults::IDLE_AFTER_MICROSECONDS, |v| v.value),
+            burst: self.burst.map_or(defaults::BURST, |v| v.value),
+            descriptors: self.descriptors.map_or(defaults::DESCRIPTORS, |v| v.value),
+            spread: self.spread.map_or(Spread::Auto, |v| v.value),
+            sample_bursts: self.sample_bursts.map_or(0, |v| v.value),
             mbufs: self.mbufs.map(|v| v.value),
         }
     }

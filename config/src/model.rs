@@ -137,6 +137,16 @@ pub struct Dataplane {
     pub eal: Vec<String>,
     /// Sleep of a worker that finds nothing to do, 0-1000000; 0 polls always. Default: 50.
     pub idle_sleep_microseconds: u32,
+    /// Time without a packet before a worker sleeps at all, 0-1000000. Default: 100.
+    pub idle_after_microseconds: u32,
+    /// Packets that a worker takes from a queue at once, 1-64. Default: 64.
+    pub burst: u16,
+    /// Descriptors of each queue, 64-32768; a device may round. Default: 1024.
+    pub descriptors: u16,
+    /// Whether workers share the queues of ports. Default: auto.
+    pub spread: Spread,
+    /// Every how many-th burst of a worker is timed, 0-1000000; 0 (default): none.
+    pub sample_bursts: u32,
     /// Buffers of the pool. Default: computed from ports, queues and rings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mbufs: Option<u32>,
@@ -148,8 +158,54 @@ impl Default for Dataplane {
             workers: Vec::new(),
             eal: Vec::new(),
             idle_sleep_microseconds: defaults::IDLE_SLEEP_MICROSECONDS,
+            idle_after_microseconds: defaults::IDLE_AFTER_MICROSECONDS,
+            burst: defaults::BURST,
+            descriptors: defaults::DESCRIPTORS,
+            spread: Spread::Auto,
+            sample_bursts: 0,
             mbufs: None,
         }
+    }
+}
+
+/// Whether workers share the queues of ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spread {
+    /// A worker that has time helps one that has none.
+    #[default]
+    Auto,
+    /// Every worker serves every queue.
+    On,
+    /// Each queue is served by one worker, which hands over what another has to send.
+    Off,
+}
+
+impl Spread {
+    /// All of them.
+    pub const ALL: [Spread; 3] = [Spread::Auto, Spread::On, Spread::Off];
+
+    /// The word in configuration and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Spread::Auto => "auto",
+            Spread::On => "on",
+            Spread::Off => "off",
+        }
+    }
+}
+
+impl FromStr for Spread {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        Spread::ALL.into_iter().find(|s| s.as_str() == text).ok_or(UnknownWord)
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use wire::Mac;
 
 use crate::diag::closest;
-use crate::model::{Encapsulation, PortRole};
+use crate::model::{Encapsulation, PortRole, Spread};
 use crate::read::Wrong;
 
 /// Longest path of a unix socket (sun_path without its terminator).
@@ -167,6 +167,11 @@ pub(crate) fn encapsulation(text: &str) -> Result<Encapsulation, Wrong> {
 /// The role of a port.
 pub(crate) fn role(text: &str) -> Result<PortRole, Wrong> {
     word(text, &PortRole::ALL.map(PortRole::as_str))
+}
+
+/// Whether queues are shared.
+pub(crate) fn spread(text: &str) -> Result<Spread, Wrong> {
+    word(text, &Spread::ALL.map(Spread::as_str))
 }
 
 /// An address family.

@@ -130,13 +130,15 @@ fn what_needs_a_restart() {
         "router: asn 64512 -> 64513",
         "api: socket /run/vrouter/api.sock -> /run/b.sock",
         "dataplane: workers [] -> [2, 3]",
+        "dataplane: burst 64 -> 32",
+        "dataplane: spread auto -> off",
         "port gw0: mtu 1500 -> 9000",
     ];
     says(
         &[
             (
                 "asn = 64512 }",
-                "asn = 64513 }\napi.socket = \"/run/b.sock\"\ndataplane.workers = [2, 3]",
+                "asn = 64513 }\napi.socket = \"/run/b.sock\"\ndataplane.workers = [2, 3]\ndataplane.burst = 32\ndataplane.spread = \"off\"",
             ),
             ("device = \"0000:3b:00.1\"", "device = \"0000:3b:00.1\"\nmtu = 9000"),
         ],

@@ -72,7 +72,7 @@ fn the_document_and_the_router() {
         ],
     );
     refused(
-        "[[router]]\n[port]\nname = \"x\"\n[api]\nsocket = 3\n[dataplane]\nworkers = 2\neal = [\"\"]\nidle-sleep-microseconds = 0.5\n[bgp]\nlisten = \"0.0.0.0\"\npeer = 3\n",
+        "[[router]]\n[port]\nname = \"x\"\n[api]\nsocket = 3\n[dataplane]\nworkers = 2\neal = [\"\"]\nidle-sleep-microseconds = 0.5\nidle-after-microseconds = -1\nburst = 65\ndescriptors = 63\nspread = \"autp\"\nsample-bursts = true\n[bgp]\nlisten = \"0.0.0.0\"\npeer = 3\n",
         &[
             r#"1:1: `router` is one table, not a list; write one `[router]`"#,
             r#"2:1: `port` is a table, not a list; write for example `[[port]]`"#,
@@ -80,8 +80,13 @@ fn the_document_and_the_router() {
             r#"7:11: `workers` is 2, not a list; write for example `workers = [2, 3]`"#,
             r#"8:8: `eal` holds "", not an argument as text; write for example `eal = ["--in-memory"]`"#,
             r#"9:27: `idle-sleep-microseconds` is 0.5, not a number, 0-1000000; write for example `idle-sleep-microseconds = 50`"#,
-            r#"11:10: `listen` is "0.0.0.0", an address without a port; write "0.0.0.0:179""#,
-            r#"12:8: `peer` is 3, not a list; write for example `[[bgp.peer]]`"#,
+            r#"10:27: `idle-after-microseconds` is -1, not a number, 0-1000000; write for example `idle-after-microseconds = 100`"#,
+            r#"11:9: `burst` is 65, not a number of packets, 1-64; write for example `burst = 64`"#,
+            r#"12:15: `descriptors` is 63, not a number, 64-32768; write for example `descriptors = 1024`"#,
+            r#"13:10: `spread` is "autp", an unknown word here; did you mean "auto"?"#,
+            r#"14:17: `sample-bursts` is true, not a number, 0-1000000; write for example `sample-bursts = 1000`"#,
+            r#"16:10: `listen` is "0.0.0.0", an address without a port; write "0.0.0.0:179""#,
+            r#"17:8: `peer` is 3, not a list; write for example `[[bgp.peer]]`"#,
         ],
     );
     refused(

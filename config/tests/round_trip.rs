@@ -112,19 +112,31 @@ fn legal() -> impl Strategy<Value = Config> {
         prop::collection::vec("[ -~]{1,12}|[ä\"\\\\\n\t']{1,4}", 0..3),
         0u32..=1_000_000,
         prop::option::of(1024u32..1 << 26),
+        (
+            0u32..=1_000_000,
+            1u16..=64,
+            64u16..=32_768,
+            prop::sample::select(&Spread::ALL),
+            0u32..=1_000_000,
+        ),
     );
     let vrfs = (vrf(0), vrf(1), vrf(2));
     let instances =
         prop::collection::btree_map((0u8..2, 1u16..=4094), (0u8..3, any::<[u8; 6]>()), 0..20);
     let bgp = prop::option::of((prop::option::of(1u16..), peer(1), peer(2)));
     (router(), ports, dataplane, vrfs, instances, bgp).prop_map(
-        |(router, ports, (workers, eal, idle, mbufs), vrfs, instances, bgp)| Config {
+        |(router, ports, (workers, eal, idle, mbufs, more), vrfs, instances, bgp)| Config {
             router,
             api: Api { socket: "/run/x y/ä.sock".into() },
             dataplane: Dataplane {
                 workers: workers.into_iter().collect(),
                 eal,
                 idle_sleep_microseconds: idle,
+                idle_after_microseconds: more.0,
+                burst: more.1,
+                descriptors: more.2,
+                spread: more.3,
+                sample_bursts: more.4,
                 mbufs,
             },
             ports: vec![ports.0, ports.1, ports.2],

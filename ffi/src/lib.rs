@@ -40,7 +40,7 @@ pub mod ring;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use batch::{BATCH, Batch, Drain};
+pub use batch::{BATCH, Batch, Drain, Packet};
 pub use carrier::{Carrier, LinkChange};
 pub use device::Device;
 pub use eal::{Eal, EalPlan, cycles, hz};

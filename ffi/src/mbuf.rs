@@ -195,13 +195,13 @@ impl Mbuf {
     /// Asks the CPU to load the start of the data.
     #[inline]
     pub fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        // WHY: the loads of one packet are hidden behind the work on the ones before it.
-        // SAFETY: a prefetch has no effect on memory and may name any address; SSE is part of x86-64.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.start().cast());
-        }
+        prefetch(self.start());
+    }
+
+    /// Asks the CPU to load what describes the packet: for one that another lcore handed over.
+    #[inline]
+    pub fn prefetch_description(&self) {
+        prefetch(self.0.as_ptr().cast());
     }
 
     #[inline]
@@ -267,6 +267,19 @@ impl Mbuf {
         // SAFETY: as in `read`; `&mut self` excludes other readers.
         unsafe { self.0.as_ptr().cast::<u8>().add(OFFSET).cast::<T>().write(value) }
     }
+}
+
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // WHY: the loads of one packet are hidden behind the work on the ones before it.
+    // SAFETY: a prefetch has no effect on memory and may name any address; SSE is part of x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 impl Drop for Mbuf {

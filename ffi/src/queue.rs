@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use crate::Batch;
+use crate::{Batch, batch::Packet};
 
 /// A receive queue of a port. Move it to the worker that polls it.
 #[derive(Debug)]
@@ -28,22 +28,22 @@ impl RxQueue {
 
     /// Receives into the free slots of the batch; how many came. Never blocks.
     #[inline]
-    pub fn burst(&mut self, batch: &mut Batch) -> usize {
+    pub fn burst<P: Packet>(&mut self, batch: &mut Batch<P>) -> usize {
         self.burst_up_to(batch, crate::BATCH)
     }
 
     /// As [`RxQueue::burst`], at most `max` packets.
     #[inline]
-    pub fn burst_up_to(&mut self, batch: &mut Batch, max: usize) -> usize {
-        let (slots, free) = batch.spare();
+    pub fn burst_up_to<P: Packet>(&mut self, batch: &mut Batch<P>, max: usize) -> usize {
         // WHY: the poll itself.
         // SAFETY: the queue exists (made by Port::configure), no other thread polls it (ownership), the port does not change
         // state meanwhile (start, stop and close hold all queues), and `slots` has room for `free` pointers. The driver
         // hands over mbufs of our pool, each owned by nobody else.
         unsafe {
-            let count = dpdk_sys::vr_rx_burst(self.port, self.queue, slots, free.min(max) as u16);
-            batch.filled(usize::from(count));
-            usize::from(count)
+            batch.fill(max, |slots, free| {
+                let free = free as u16; // at most BATCH
+                usize::from(dpdk_sys::vr_rx_burst(self.port, self.queue, slots, free))
+            })
         }
     }
 
@@ -66,18 +66,18 @@ impl TxQueue {
     /// Sends from the front of the batch; how many the device took. What it did not take stays in the batch, for the caller
     /// to count and drop or to try again. Never blocks.
     #[inline]
-    pub fn burst(&mut self, batch: &mut Batch) -> usize {
-        let len = batch.len();
-        if len == 0 {
+    pub fn burst<P: Packet>(&mut self, batch: &mut Batch<P>) -> usize {
+        if batch.is_empty() {
             return 0;
         }
         // WHY: the send itself.
         // SAFETY: as for RxQueue::burst_up_to; the first `len` pointers are owned mbufs, and the driver owns as many of
         // them, from the front, as it says.
         unsafe {
-            let count = dpdk_sys::vr_tx_burst(self.port, self.queue, batch.pointers(), len as u16);
-            batch.taken(usize::from(count));
-            usize::from(count)
+            batch.send(|slots, len| {
+                let len = len as u16; // at most BATCH
+                usize::from(dpdk_sys::vr_tx_burst(self.port, self.queue, slots, len))
+            })
         }
     }
 

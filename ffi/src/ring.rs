@@ -86,13 +86,12 @@ impl RingPort {
     /// Takes what the port sent on a queue into the free slots of the batch; how many came.
     pub fn collect(&mut self, queue: u16, batch: &mut Batch) -> usize {
         let Some(ring) = self.from.get(usize::from(queue)) else { return 0 };
-        let (slots, free) = batch.spare();
         // WHY: the ring is DPDK's.
         // SAFETY: the ring lives for ever and holds mbufs that the sender gave up; `slots` has room for `free`.
         unsafe {
-            let count = sys::vr_ring_take(ring.as_ptr(), slots, free as u32) as usize;
-            batch.filled(count);
-            count
+            batch.fill(crate::BATCH, |slots, free| {
+                sys::vr_ring_take(ring.as_ptr(), slots, free as u32) as usize
+            })
         }
     }
 }

@@ -1,4 +1,4 @@
-"""Two workers and ports with one queue each: packets for the other's port are handed over, none is lost, each worker's account adds up.
+"""Two workers and ports with one queue each, none of them shared: packets for the other's port are handed over, none is lost, each worker's account adds up.
 
 Breaks when: a worker sends on a queue that is not its own, or a packet handed over is counted on one side only.
 """
@@ -10,7 +10,7 @@ from lab.worlds import OnePe, vrf
 def run(lab):
     world = OnePe(lab)
     world.config["vrf"] = [vrf()]
-    world.config["dataplane"] = {"workers": [0, 1]}
+    world.config["dataplane"] = {"workers": [0, 1], "spread": "off"}
     world.static_route("10.2.0.0/24", 1000, "mplsoudp")
     host = world.add("a", 107, "10.1.0.7")
     world.start()

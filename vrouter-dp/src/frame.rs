@@ -6,6 +6,20 @@ use engine::buffer::Buf;
 /// A received frame, or one about to be sent.
 pub struct Frame(pub Mbuf);
 
+impl From<Mbuf> for Frame {
+    #[inline]
+    fn from(mbuf: Mbuf) -> Frame {
+        Frame(mbuf)
+    }
+}
+
+impl From<Frame> for Mbuf {
+    #[inline]
+    fn from(frame: Frame) -> Mbuf {
+        frame.0
+    }
+}
+
 impl Buf for Frame {
     #[inline]
     fn data(&self) -> &[u8] {

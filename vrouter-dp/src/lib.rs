@@ -10,6 +10,7 @@ mod ring;
 mod service;
 mod topology;
 mod watch;
+mod wiring;
 mod worker;
 
 use std::sync::Arc;
@@ -27,10 +28,10 @@ pub use plan::{PlaneConfig, PortPlan, PortRole, Spread, StartError};
 pub use watch::{BUCKETS, Histogram, SPANS, Watch, WorkerFigures, span_name};
 
 use port::OpenPort;
-use punt::{ServiceRings, WorkerRings};
 use service::{Parts, Service, ServicePort, ServiceWorker};
 use watch::WorkerShared;
-use worker::{HANDOFF, Handed, Limits, Sender, Transmit, Worker};
+use wiring::Wiring;
+use worker::{Limits, SharedQueues, Worker};
 
 /// Ports that a node may have; workers keep a row for each.
 const MAX_PORTS: usize = 32;
@@ -70,7 +71,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
     let opened = port::open(config, cpus.len())?;
     let (_, mut writer) = Tables::new(cpus.len());
     let mut notes = notes(&opened.ports);
-    let mut wiring = Wiring::new(cpus.len());
+    let mut wiring = Wiring::new(cpus.len(), config.spread);
     let mut ports = Vec::new();
     for (index, open) in opened.ports.into_iter().enumerate() {
         let mac = Mac(open.port.mac());
@@ -100,28 +101,31 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
     let mut shared = Vec::new();
     let mut service_workers = Vec::new();
     let cycles_per_second = dpdk::eal::hz(opened.eal);
-    for (index, (wired, cpu)) in wiring.workers.into_iter().zip(&cpus).enumerate() {
+    for (index, (share, cpu)) in wiring.shares().zip(&cpus).enumerate() {
         let failed = |reason: String| StartError::Worker { cpu: *cpu, reason };
         let state = WorkerState::new(writer.tables(), WorkerId(index as u8))
             .ok_or_else(|| failed("the tables have no reader left".into()))?;
         let published = Arc::new(WorkerShared::new(*cpu));
         let worker = Worker {
+            index,
             state,
             shared: Arc::clone(&published),
             pool: opened.pool,
-            receive: wired.receive,
-            send: wired.send,
-            hand_out: wired.hand_out,
-            hand_in: wired.hand_in,
-            rings: wired.rings,
+            inlets: share.inlets,
+            outlets: share.outlets,
+            hand_in: share.hand_in,
+            rings: share.rings,
             limits: Limits {
                 idle_sleep: Duration::from_micros(config.idle_sleep_microseconds.into()),
+                idle_after: Duration::from_micros(config.idle_after_microseconds.into()),
                 burst: usize::from(config.burst),
                 sample_bursts: config.sample_bursts,
             },
         };
         let name = format!("worker{index}");
         let handle = lcore::spawn(opened.eal, usize::from(*cpu), &name, move |_| {
+            // Without it sleeps are up to 50 us longer, which is seen in the worker's figures.
+            let _ = lcore::exact_sleeps();
             worker.run(cycles_per_second)
         });
         match handle {
@@ -132,7 +136,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
             }
         }
         service_workers.push(ServiceWorker {
-            rings: wired.service,
+            rings: share.service,
             shared: Arc::clone(&published),
             last_busy: (0, dpdk::cycles()),
         });
@@ -212,8 +216,14 @@ impl Running {
 
 /// Gives the devices back. One whose worker panicked stays open, as its queues are lost; the process ends anyway.
 fn close(ports: Vec<ServicePort>, workers: Vec<Worker>) {
-    let (mut receive, mut send) = (Vec::new(), Vec::new());
-    for (rx, tx) in workers.into_iter().map(Worker::into_queues) {
+    let (mut receive, mut send, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    for (rx, tx, with_others) in workers.into_iter().map(Worker::into_queues) {
+        receive.extend(rx);
+        send.extend(tx);
+        shared.push(with_others);
+    }
+    // Every worker has ended by now; the last share of a queue gives it back.
+    for (rx, tx) in shared.into_iter().map(SharedQueues::into_queues) {
         receive.extend(rx);
         send.extend(tx);
     }
@@ -281,60 +291,4 @@ fn notes(ports: &[OpenPort]) -> Vec<String> {
             open.port.notes().iter().map(|note| format!("port {}: {note}", open.plan.name))
         })
         .collect()
-}
-
-/// Queues and rings on their way to their owners.
-struct Wiring {
-    workers: Vec<Wired>,
-}
-
-struct Wired {
-    receive: Vec<(PortId, dpdk::RxQueue)>,
-    send: Vec<Sender>,
-    hand_out: Vec<rtrb::Producer<Handed>>,
-    hand_in: Vec<rtrb::Consumer<Handed>>,
-    rings: WorkerRings,
-    service: ServiceRings,
-}
-
-impl Wiring {
-    /// A ring from every worker to every other (one to itself stays unused and keeps the indexes plain).
-    fn new(workers: usize) -> Wiring {
-        let mut wired: Vec<Wired> = (0..workers)
-            .map(|_| {
-                let (rings, service) = punt::rings();
-                Wired {
-                    receive: vec![],
-                    send: vec![],
-                    hand_out: vec![],
-                    hand_in: vec![],
-                    rings,
-                    service,
-                }
-            })
-            .collect();
-        for from in 0..workers {
-            for to in 0..workers {
-                let (producer, consumer) =
-                    rtrb::RingBuffer::new(if from == to { 1 } else { HANDOFF });
-                wired[from].hand_out.push(producer);
-                wired[to].hand_in.push(consumer);
-            }
-        }
-        Wiring { workers: wired }
-    }
-
-    fn add(&mut self, port: PortId, queues: dpdk::Queues, owners: &topology::Queues) {
-        for (queue, owner) in queues.rx.into_iter().zip(&owners.rx) {
-            self.workers[*owner].receive.push((port, queue));
-        }
-        for (worker, sender) in owners.sender.iter().enumerate() {
-            self.workers[worker].send.push(Sender::Through(*sender));
-        }
-        for (queue, owner) in queues.tx.into_iter().zip(&owners.tx) {
-            if let Some(slot) = self.workers[*owner].send.last_mut() {
-                *slot = Sender::Own(Transmit::new(queue));
-            }
-        }
-    }
 }

@@ -47,6 +47,8 @@ pub struct PlaneConfig {
     pub eal: Vec<String>,
     /// Microseconds that a worker without packets sleeps; 0 polls for ever.
     pub idle_sleep_microseconds: u32,
+    /// Microseconds without a packet before a worker sleeps.
+    pub idle_after_microseconds: u32,
     /// Packets that a worker takes from a queue at once, 1 to 64.
     pub burst: u16,
     /// Descriptors of each queue; a device may round.
@@ -69,6 +71,7 @@ impl Default for PlaneConfig {
             workers: Vec::new(),
             eal: Vec::new(),
             idle_sleep_microseconds: 50,
+            idle_after_microseconds: 100,
             burst: 64,
             descriptors: 1024,
             data_room: None,

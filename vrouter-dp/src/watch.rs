@@ -37,6 +37,14 @@ pub struct WorkerShared {
     pub useful_cycles: Counter,
     /// Bursts that had a packet.
     pub bursts: Counter,
+    /// Of these, from queues of other workers.
+    pub helped: Counter,
+    /// Cycles spent waiting until packets of earlier bursts of a shared queue had left.
+    pub waited_cycles: Counter,
+    /// Sleeps, their cycles in all, and of the longest.
+    pub sleeps: Counter,
+    pub slept_cycles: Counter,
+    pub longest_sleep: Counter,
     /// Timed bursts.
     pub samples: Samples,
     /// The end of the loop.
@@ -95,6 +103,14 @@ impl WorkerShared {
             last = Some(value);
         }
         last.unwrap_or_else(read)
+    }
+
+    /// A sleep has ended.
+    pub fn slept(&self, cycles: u64) {
+        self.sleeps.add(1);
+        self.slept_cycles.add(cycles);
+        let longer = cycles.saturating_sub(self.longest_sleep.value());
+        self.longest_sleep.add(longer);
     }
 
     /// A turn with packets begins.
@@ -163,8 +179,18 @@ pub struct WorkerFigures {
     pub queued: u64,
     /// Receive bursts that had a packet: `rx / bursts` is the mean burst.
     pub bursts: u64,
-    /// Cycles of turns that had packets.
+    /// Of these, from queues of other workers.
+    pub helped: u64,
+    /// Cycles of turns that had packets, without those spent waiting.
     pub useful_cycles: u64,
+    /// Cycles spent waiting until packets of earlier bursts of a shared queue had left.
+    pub waited_cycles: u64,
+    /// Sleeps for want of packets.
+    pub sleeps: u64,
+    /// Their cycles.
+    pub slept_cycles: u64,
+    /// Cycles of the longest sleep ever: a packet that came just then waited so long.
+    pub longest_sleep: u64,
     /// Service times of the timed bursts, cycles: from before receiving to after sending.
     pub burst_cycles: Histogram,
     /// Packets of the timed bursts.
@@ -188,7 +214,12 @@ impl WorkerFigures {
             handed_out: counters.handed_out.value(),
             queued: 0,
             bursts: shared.bursts.value(),
+            helped: shared.helped.value(),
             useful_cycles: shared.useful_cycles.value(),
+            waited_cycles: shared.waited_cycles.value(),
+            sleeps: shared.sleeps.value(),
+            slept_cycles: shared.slept_cycles.value(),
+            longest_sleep: shared.longest_sleep.value(),
             burst_cycles: Histogram {
                 counts: array::from_fn(|bucket| samples.buckets[bucket].value()),
             },
@@ -216,7 +247,12 @@ impl WorkerFigures {
             handed_out: self.handed_out - earlier.handed_out,
             queued: self.queued,
             bursts: self.bursts - earlier.bursts,
+            helped: self.helped - earlier.helped,
             useful_cycles: self.useful_cycles - earlier.useful_cycles,
+            waited_cycles: self.waited_cycles - earlier.waited_cycles,
+            sleeps: self.sleeps - earlier.sleeps,
+            slept_cycles: self.slept_cycles - earlier.slept_cycles,
+            longest_sleep: self.longest_sleep,
             burst_cycles: self.burst_cycles.since(&earlier.burst_cycles),
             timed_packets: self.timed_packets - earlier.timed_packets,
             spans: array::from_fn(|span| self.spans[span] - earlier.spans[span]),

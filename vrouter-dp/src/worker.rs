@@ -1,96 +1,84 @@
 //! A worker: one pinned lcore that polls its queues, sends every packet to its one exit, and counts it there.
 //!
-//! A turn of the loop: the bursts of its receive queues, what other workers handed over, what the service thread wants sent,
-//! then a quiescent point. A packet never waits in a worker from one turn to the next.
+//! A turn of the loop: a burst from each of its receive queues; if none of them had more than it can do, a burst from queues of
+//! others that do ([`Lane`]); what other workers handed over, what the service thread wants sent, then a quiescent point. A packet
+//! never waits in a worker from one turn to the next.
 
-use std::sync::Arc;
+mod lane;
+mod send;
+mod time;
+
+use std::hint;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use dpdk::{BATCH, Batch, Mbuf, Pool, RxQueue, TxQueue};
+use dpdk::{BATCH, Batch, Pool, RxQueue, TxQueue};
 use engine::counters::WorkerCounters;
 use engine::drops::Drop as Reason;
-use engine::pipeline::{self, Pass, Probe};
-use engine::seam::{PortId, VifId};
+use engine::pipeline::{self, Probe};
+use engine::seam::PortId;
 use engine::{PuntMeta, Verdict, WorkerState};
+
+pub use lane::Lane;
+pub use send::{Handed, Outlets, Way};
 
 use crate::frame::Frame;
 use crate::punt::{self, Target, WorkerRings};
-use crate::watch::{LEAVE, RECEIVE, SPANS, WorkerShared};
+use crate::watch::{LEAVE, RECEIVE, WorkerShared};
+use time::{Clock, Spans};
 
-/// Turns without a packet before a worker sleeps.
-const IDLE_TURNS: u32 = 512;
 /// Injected packets per turn.
 const INJECTIONS: usize = 32;
 /// Packets that may wait from one worker to another.
 pub const HANDOFF: usize = 1024;
-/// Turns between two looks at the clock: the rate limits of punts are refilled by it.
-const CLOCK_TURNS: u32 = 64;
 
-/// A packet on its way to the worker that owns the transmit queue.
-pub struct Handed {
-    frame: Mbuf,
-    port: PortId,
-    vif: Option<VifId>,
+/// Where packets come from.
+pub enum Source {
+    /// A queue of its own.
+    Own(RxQueue),
+    /// A queue that others help with, or another's that it helps with.
+    Lane(Arc<Lane>),
 }
 
-/// How a worker sends on a port.
-pub enum Sender {
-    /// It owns a queue.
-    Own(Box<Transmit>),
-    /// Another worker does; index into its hand-over rings.
-    Through(usize),
+/// A receive queue as a worker sees it.
+pub struct Inlet {
+    /// Port of the queue.
+    pub port: PortId,
+    /// The worker that the queue belongs to.
+    pub home: usize,
+    /// The queue.
+    pub source: Source,
 }
 
-/// A transmit queue and what waits for it within a turn.
-pub struct Transmit {
-    queue: TxQueue,
-    batch: Batch,
-    /// Interface and length of each frame in the batch: counted once the port took it.
-    notes: Vec<(Option<VifId>, u32)>,
-}
-
-impl Transmit {
-    /// For a queue that this worker owns.
-    pub fn new(queue: TxQueue) -> Box<Transmit> {
-        Box::new(Transmit { queue, batch: Batch::new(), notes: Vec::with_capacity(BATCH) })
-    }
-
-    fn flush(&mut self, counters: &WorkerCounters) {
-        if self.batch.is_empty() {
-            return;
-        }
-        let taken = self.queue.burst(&mut self.batch);
-        counters.tx.add(taken as u64);
-        for (vif, length) in &self.notes[..taken] {
-            if let Some(row) = vif.and_then(|vif| counters.vif(vif)) {
-                row.sent(1, u64::from(*length));
-            }
-        }
-        // What the port does not take is dropped here and now: a queue in front of a full queue only adds delay.
-        for (vif, _) in &self.notes[taken..] {
-            counters.drop(Reason::TxFull, *vif);
-        }
-        self.notes.clear();
-        self.batch.clear();
-    }
+/// What the configuration says about the loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Sleep when there is nothing to do; zero polls for ever.
+    pub idle_sleep: Duration,
+    /// Time without a packet before a worker sleeps.
+    pub idle_after: Duration,
+    /// Packets taken from a queue at once, 1 to [`BATCH`].
+    pub burst: usize,
+    /// Every how many-th burst is timed; 0: none.
+    pub sample_bursts: u32,
 }
 
 /// Everything that a worker owns.
 pub struct Worker {
+    /// Its number.
+    pub index: usize,
     /// The engine's part: tables, the right to read them, counters, limits.
     pub state: WorkerState,
     /// What it publishes.
     pub shared: Arc<WorkerShared>,
     /// Buffers for injected packets and copies.
     pub pool: Pool,
-    /// Its receive queues.
-    pub receive: Vec<(PortId, RxQueue)>,
-    /// How it sends, by port.
-    pub send: Vec<Sender>,
-    /// Rings to other workers.
-    pub hand_out: Vec<rtrb::Producer<Handed>>,
+    /// Its receive queues, then those of others that it may help with.
+    pub inlets: Vec<Inlet>,
+    /// How it sends.
+    pub outlets: Outlets,
     /// Rings from other workers.
     pub hand_in: Vec<rtrb::Consumer<Handed>>,
     /// Rings to and from the service thread.
@@ -99,109 +87,143 @@ pub struct Worker {
     pub limits: Limits,
 }
 
-/// What the configuration says about the loop.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Sleep when there is nothing to do; zero polls for ever.
-    pub idle_sleep: Duration,
-    /// Packets taken from a queue at once, 1 to [`BATCH`].
-    pub burst: usize,
-    /// Every how many-th burst is timed; 0: none.
-    pub sample_bursts: u32,
-}
-
 /// What the loop keeps beside the worker: scratch space, made once.
 struct Turn {
-    batch: Batch,
-    frames: Vec<Frame>,
+    batch: Batch<Frame>,
     verdicts: Vec<Verdict>,
+    /// Frames whose way has ended.
+    ended: Batch<Frame>,
     bytes: Vec<u8>,
+    /// Packets have been seen in this turn.
+    worked: bool,
+    /// One of its own queues may hold more.
+    loaded: bool,
+    /// Cycles spent waiting for other workers.
+    waited: u64,
     /// Bursts until one is timed; 0: none is.
     until_sample: u32,
 }
 
-impl Worker {
-    /// The queues, for the port to be closed.
+/// Queues that several workers held.
+pub struct SharedQueues {
+    lanes: Vec<Arc<Lane>>,
+    send: Vec<Arc<Mutex<TxQueue>>>,
+}
+
+impl SharedQueues {
+    /// The queues nobody else holds any more.
     pub fn into_queues(self) -> (Vec<RxQueue>, Vec<TxQueue>) {
-        let own = |sender| match sender {
-            Sender::Own(transmit) => Some(transmit.queue),
-            Sender::Through(_) => None,
-        };
-        let receive = self.receive.into_iter().map(|(_, queue)| queue);
-        (receive.collect(), self.send.into_iter().filter_map(own).collect())
+        let send =
+            |queue: Mutex<TxQueue>| queue.into_inner().unwrap_or_else(|held| held.into_inner());
+        (
+            self.lanes.into_iter().filter_map(Arc::into_inner).map(Lane::into_queue).collect(),
+            self.send.into_iter().filter_map(Arc::into_inner).map(send).collect(),
+        )
+    }
+}
+
+impl Worker {
+    /// The queues, for the ports to be closed.
+    pub fn into_queues(self) -> (Vec<RxQueue>, Vec<TxQueue>, SharedQueues) {
+        let (mut own, mut lanes) = (vec![], vec![]);
+        for inlet in self.inlets {
+            match inlet.source {
+                Source::Own(queue) => own.push(queue),
+                Source::Lane(lane) => lanes.push(lane),
+            }
+        }
+        let (transmit, send) = self.outlets.into_queues();
+        (own, transmit, SharedQueues { lanes, send })
     }
 
     /// Polls until told to stop; gives the queues back.
     pub fn run(mut self, cycles_per_second: u64) -> Worker {
         let mut turn = Turn {
-            batch: Batch::new(),
-            frames: Vec::with_capacity(BATCH),
+            batch: Batch::empty(),
             verdicts: Vec::with_capacity(BATCH),
+            ended: Batch::empty(),
             bytes: Vec::with_capacity(crate::ring::MAX_FRAME),
+            worked: false,
+            loaded: false,
+            waited: 0,
             until_sample: self.limits.sample_bursts,
         };
-        let mut clock = Clock::new(cycles_per_second);
-        let mut idle = 0u32;
+        let mut last = dpdk::cycles();
+        let mut clock = Clock::new(cycles_per_second, last);
+        let patience = clock.cycles(self.limits.idle_after);
+        let mut last_work = last;
         while !self.shared.stop.load(Ordering::Relaxed) {
-            if clock.due() {
-                self.state.refill(clock.elapsed());
+            self.turn(&mut turn);
+            let now = dpdk::cycles();
+            if turn.worked {
+                let useful = now.wrapping_sub(last).saturating_sub(turn.waited);
+                self.shared.useful_cycles.add(useful);
+                last_work = now;
             }
-            if self.turn(&mut turn) {
-                idle = 0;
-            } else {
-                // A worker that never sleeps counts for ever.
-                idle = idle.saturating_add(1);
+            last = now;
+            if let Some(elapsed) = clock.step(now) {
+                self.state.refill(elapsed);
             }
-            if idle >= IDLE_TURNS && !self.limits.idle_sleep.is_zero() {
-                let nap = self.limits.idle_sleep;
-                self.state.offline(|| thread::sleep(nap));
-                clock.force();
+            if now.wrapping_sub(last_work) > patience && !self.limits.idle_sleep.is_zero() {
+                last = self.nap(now);
             }
             self.state.quiesce();
         }
         self
     }
 
-    /// One turn; true if there was a packet.
-    fn turn(&mut self, turn: &mut Turn) -> bool {
-        let start = dpdk::cycles();
-        let mut worked = false;
-        for queue in 0..self.receive.len() {
+    /// Sleeps once; gives the time.
+    #[cold]
+    fn nap(&mut self, now: u64) -> u64 {
+        let nap = self.limits.idle_sleep;
+        self.state.offline(|| thread::sleep(nap));
+        let awake = dpdk::cycles();
+        self.shared.slept(awake.wrapping_sub(now));
+        awake
+    }
+
+    /// One turn.
+    fn turn(&mut self, turn: &mut Turn) {
+        turn.worked = false;
+        turn.loaded = false;
+        turn.waited = 0;
+        for inlet in 0..self.inlets.len() {
+            if self.inlets[inlet].home != self.index && !self.should_help(inlet, turn) {
+                continue;
+            }
             if turn.until_sample == 1 {
-                self.timed_burst(queue, turn, &mut worked);
-                continue;
+                self.timed_burst(inlet, turn);
+            } else {
+                self.burst(inlet, turn, &mut ());
             }
-            let (port, queue) = &mut self.receive[queue];
-            let port = *port;
-            if queue.burst_up_to(&mut turn.batch, self.limits.burst) == 0 {
-                continue;
-            }
-            turn.until_sample = turn.until_sample.saturating_sub(1);
-            self.begin(&mut worked);
-            self.received(port, turn, &mut ());
         }
         for ring in 0..self.hand_in.len() {
             if !self.hand_in[ring].is_empty() {
-                self.begin(&mut worked);
+                self.begin(turn);
                 self.handed_in(ring);
             }
         }
         if !self.rings.injections.is_empty() {
-            self.begin(&mut worked);
+            self.begin(turn);
             self.injected(turn);
         }
-        if worked {
-            self.flush();
+        if turn.worked {
             self.shared.end();
-            let useful = dpdk::cycles().wrapping_sub(start);
-            self.shared.useful_cycles.add(useful);
         }
-        worked
     }
 
-    fn begin(&self, worked: &mut bool) {
-        if !*worked {
-            *worked = true;
+    #[inline]
+    fn should_help(&self, inlet: usize, turn: &Turn) -> bool {
+        match &self.inlets[inlet].source {
+            Source::Lane(lane) => !turn.loaded && lane.wants_help(),
+            Source::Own(_) => true,
+        }
+    }
+
+    #[inline]
+    fn begin(&self, turn: &mut Turn) {
+        if !turn.worked {
+            turn.worked = true;
             self.shared.begin();
         }
     }
@@ -209,45 +231,112 @@ impl Worker {
     /// As any other burst, with a look at the clock after each pass.
     #[cold]
     #[inline(never)]
-    fn timed_burst(&mut self, queue: usize, turn: &mut Turn, worked: &mut bool) {
+    fn timed_burst(&mut self, inlet: usize, turn: &mut Turn) {
         let mut spans = Spans::start();
-        let (port, queue) = &mut self.receive[queue];
-        let port = *port;
-        let packets = queue.burst_up_to(&mut turn.batch, self.limits.burst);
-        if packets == 0 {
+        let packets = self.burst(inlet, turn, &mut spans);
+        if packets > 0 {
+            spans.lap(LEAVE);
+            self.shared.samples.add(packets, &spans.cycles);
+            turn.until_sample = self.limits.sample_bursts;
+        }
+    }
+
+    /// One burst from a queue through the pipeline, each packet to its exit; how many they were.
+    #[inline]
+    fn burst(&mut self, inlet: usize, turn: &mut Turn, clock: &mut impl BurstClock) -> usize {
+        let Inlet { port, home, source } = &mut self.inlets[inlet];
+        let (port, home) = (*port, *home);
+        let ticket = match source {
+            Source::Own(queue) => {
+                if queue.burst_up_to(&mut turn.batch, self.limits.burst) == 0 {
+                    return 0;
+                }
+                None
+            }
+            Source::Lane(lane) => match lane.take(&mut turn.batch, self.limits.burst) {
+                None => return 0,
+                ticket => ticket,
+            },
+        };
+        clock.received();
+        self.begin(turn);
+        let packets = turn.batch.len();
+        turn.loaded |= packets == self.limits.burst;
+        turn.until_sample =
+            turn.until_sample.saturating_sub(1).max(1).min(self.limits.sample_bursts);
+        self.counters().rx.add(packets as u64);
+        self.shared.bursts.add(1);
+        let Turn { batch, verdicts, .. } = turn;
+        pipeline::process_probed(&mut self.state, port, batch.as_mut_slice(), verdicts, clock);
+        if let Some(ticket) = ticket {
+            self.shared.helped.add(u64::from(home != self.index));
+            turn.waited += self.wait(inlet, ticket);
+        }
+        self.leave(home, turn);
+        if let (Some(ticket), Source::Lane(lane)) = (ticket, &self.inlets[inlet].source) {
+            lane.left(ticket);
+        }
+        packets
+    }
+
+    /// Waits until the packets of earlier tickets have left; cycles that this took.
+    #[inline]
+    fn wait(&self, inlet: usize, ticket: u64) -> u64 {
+        let Source::Lane(lane) = &self.inlets[inlet].source else { return 0 };
+        if lane.may_leave(ticket) {
+            return 0;
+        }
+        let start = dpdk::cycles();
+        // At the end of the process the others may have gone: order does not matter then.
+        while !lane.may_leave(ticket) && !self.shared.stop.load(Ordering::Relaxed) {
+            hint::spin_loop();
+        }
+        let waited = dpdk::cycles().wrapping_sub(start);
+        self.shared.waited_cycles.add(waited);
+        waited
+    }
+
+    /// Every packet of the burst to its exit.
+    #[inline]
+    fn leave(&mut self, home: usize, turn: &mut Turn) {
+        let Turn { batch, verdicts, .. } = turn;
+        if self.outlets.send_all(home, batch, verdicts, self.state.counters()) {
             return;
         }
-        spans.lap(RECEIVE);
-        self.begin(worked);
-        self.received(port, turn, &mut spans);
-        spans.lap(LEAVE);
-        self.shared.samples.add(packets, &spans.cycles);
-        turn.until_sample = self.limits.sample_bursts;
+        self.part(home, turn);
     }
 
-    /// The path of received packets: through the pipeline, each to its exit.
-    fn received(&mut self, port: PortId, turn: &mut Turn, probe: &mut impl Probe) {
-        turn.frames.extend(turn.batch.drain().map(Frame));
-        self.counters().rx.add(turn.frames.len() as u64);
-        self.shared.bursts.add(1);
-        let Turn { frames, verdicts, .. } = turn;
-        pipeline::process_probed(&mut self.state, port, frames, verdicts, probe);
-        for (frame, verdict) in turn.frames.drain(..).zip(turn.verdicts.drain(..)) {
-            self.leave(frame, verdict);
+    /// As [`Worker::leave`], for packets that go different ways.
+    fn part(&mut self, home: usize, turn: &mut Turn) {
+        for (frame, verdict) in turn.batch.drain().zip(&turn.verdicts) {
+            let frame = match *verdict {
+                Verdict::Tx { port, vif } => {
+                    self.outlets.push(home, port, frame, vif, self.state.counters());
+                    continue;
+                }
+                Verdict::Drop { notify: None, .. } => frame,
+                ref other => {
+                    self.tell(other, &frame);
+                    frame
+                }
+            };
+            let room = turn.ended.push(frame).is_ok();
+            debug_assert!(room);
         }
-        self.flush();
+        turn.ended.clear();
+        self.outlets.flush(home, self.state.counters());
     }
 
-    /// The one exit of a packet.
-    fn leave(&mut self, frame: Frame, verdict: Verdict) {
+    /// What the service thread gets of a packet that is not sent.
+    #[cold]
+    fn tell(&mut self, verdict: &Verdict, frame: &Frame) {
         match verdict {
-            Verdict::Tx { port, vif } => self.transmit(frame.0, port, vif),
-            Verdict::Punt(meta) => self.punt(&meta, frame.0.data()),
-            Verdict::Drop { notify: None, .. } => {}
+            Verdict::Punt(meta) => self.punt(meta, frame.0.data()),
             Verdict::Drop { notify: Some(meta), .. } => {
                 self.counters().copies_made.add(1);
-                self.punt(&meta, frame.0.data());
+                self.punt(meta, frame.0.data());
             }
+            Verdict::Tx { .. } | Verdict::Drop { notify: None, .. } => {}
         }
     }
 
@@ -261,129 +350,63 @@ impl Worker {
         }
     }
 
-    fn transmit(&mut self, frame: Mbuf, port: PortId, vif: Option<VifId>) {
-        let lost = match self.send.get_mut(port.index()) {
-            None => Some(Reason::TxFull),
-            Some(Sender::Through(ring)) => {
-                let pushed = self
-                    .hand_out
-                    .get_mut(*ring)
-                    .is_some_and(|ring| ring.push(Handed { frame, port, vif }).is_ok());
-                if pushed {
-                    self.counters().handed_out.add(1);
-                }
-                (!pushed).then_some(Reason::HandoffFull)
-            }
-            Some(Sender::Own(transmit)) => {
-                transmit.notes.push((vif, frame.len() as u32));
-                let room = transmit.batch.push(frame).is_ok();
-                debug_assert!(room);
-                if transmit.batch.is_full() {
-                    transmit.flush(self.state.counters());
-                }
-                None
-            }
-        };
-        if let Some(reason) = lost {
-            self.counters().drop(reason, vif);
-        }
-    }
-
-    fn flush(&mut self) {
-        let counters = self.state.counters();
-        for sender in &mut self.send {
-            if let Sender::Own(transmit) = sender {
-                transmit.flush(counters);
-            }
-        }
-    }
-
+    /// Sends what another worker handed over, one batch at most.
     fn handed_in(&mut self, ring: usize) {
-        for _ in 0..BATCH {
-            let Ok(Handed { frame, port, vif }) = self.hand_in[ring].pop() else { return };
-            self.counters().handed_in.add(1);
-            self.transmit(frame, port, vif);
+        let counters = self.state.counters();
+        let ring = &mut self.hand_in[ring];
+        let Ok(chunk) = ring.read_chunk(ring.slots().min(BATCH)) else { return };
+        let (first, second) = chunk.as_slices();
+        // They lie in the other core's cache: all loads are under way before the first is waited for.
+        first.iter().chain(second).for_each(|handed| handed.frame.0.prefetch_description());
+        counters.handed_in.add(chunk.len() as u64);
+        for Handed { frame, port, vif } in chunk {
+            self.outlets.push(self.index, port, frame, vif, counters);
         }
+        self.outlets.flush(self.index, counters);
     }
 
     fn injected(&mut self, turn: &mut Turn) {
         for _ in 0..INJECTIONS {
-            let Some(meta) = self.rings.injections.pop(&mut turn.bytes) else { return };
+            let Some(meta) = self.rings.injections.pop(&mut turn.bytes) else { break };
             self.counters().injected.add(1);
             let Some(frame) = self.pool.alloc_from(&turn.bytes) else {
                 self.counters().drop(Reason::NoBuffer, None);
                 continue;
             };
-            match punt::target(&meta) {
-                Target::Port(port) => self.transmit(frame, port, None),
-                Target::Vrf(vrf) => {
-                    let mut frame = Frame(frame);
-                    let verdict = pipeline::inject_routed(&mut self.state, vrf, &mut frame);
-                    self.leave(frame, verdict);
+            let mut frame = Frame(frame);
+            let verdict = match punt::target(&meta) {
+                Target::Port(port) => Verdict::Tx { port, vif: None },
+                Target::Vrf(vrf) => pipeline::inject_routed(&mut self.state, vrf, &mut frame),
+            };
+            match verdict {
+                Verdict::Tx { port, vif } => {
+                    self.outlets.push(self.index, port, frame, vif, self.state.counters());
                 }
+                other => self.tell(&other, &frame),
             }
         }
+        self.outlets.flush(self.index, self.state.counters());
     }
 
+    #[inline]
     fn counters(&self) -> &WorkerCounters {
         self.state.counters()
     }
 }
 
-/// Cycles of one burst by span.
-struct Spans {
-    last: u64,
-    cycles: [u64; SPANS],
+/// Is told about a burst that is timed.
+trait BurstClock: Probe {
+    /// Packets have been received.
+    fn received(&mut self);
 }
 
-impl Spans {
-    fn start() -> Spans {
-        Spans { last: dpdk::cycles(), cycles: [0; SPANS] }
-    }
-
-    fn lap(&mut self, span: usize) {
-        let now = dpdk::cycles();
-        self.cycles[span] += now.wrapping_sub(self.last);
-        self.last = now;
-    }
+impl BurstClock for () {
+    #[inline(always)]
+    fn received(&mut self) {}
 }
 
-impl Probe for Spans {
-    fn pass(&mut self, pass: Pass) {
-        self.lap(1 + pass.index());
-    }
-}
-
-/// Time in steps, so that the packet path reads no clock.
-struct Clock {
-    per_microsecond: u64,
-    last: u64,
-    turns: u32,
-}
-
-impl Clock {
-    fn new(cycles_per_second: u64) -> Clock {
-        Clock {
-            per_microsecond: (cycles_per_second / 1_000_000).max(1),
-            last: dpdk::cycles(),
-            turns: 0,
-        }
-    }
-
-    fn due(&mut self) -> bool {
-        self.turns += 1;
-        self.turns >= CLOCK_TURNS
-    }
-
-    fn force(&mut self) {
-        self.turns = CLOCK_TURNS;
-    }
-
-    fn elapsed(&mut self) -> Duration {
-        self.turns = 0;
-        let now = dpdk::cycles();
-        let passed = now.wrapping_sub(self.last) / self.per_microsecond;
-        self.last = self.last.wrapping_add(passed * self.per_microsecond);
-        Duration::from_micros(passed)
+impl BurstClock for Spans {
+    fn received(&mut self) {
+        self.lap(RECEIVE);
     }
 }

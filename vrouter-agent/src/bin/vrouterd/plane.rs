@@ -1,7 +1,7 @@
 //! The configuration in the words of the data plane.
 
 use config::Config;
-use vrouter_dp::{PlaneConfig, PortPlan, PortRole};
+use vrouter_dp::{PlaneConfig, PortPlan, PortRole, Spread};
 
 /// What the data plane is started with. The order of the ports numbers them, here and in the agent.
 pub fn config(config: &Config) -> PlaneConfig {
@@ -21,8 +21,17 @@ pub fn config(config: &Config) -> PlaneConfig {
         workers: dataplane.workers.clone(),
         eal: dataplane.eal.clone(),
         idle_sleep_microseconds: dataplane.idle_sleep_microseconds,
+        idle_after_microseconds: dataplane.idle_after_microseconds,
+        burst: dataplane.burst,
+        descriptors: dataplane.descriptors,
+        spread: match dataplane.spread {
+            config::Spread::Auto => Spread::Auto,
+            config::Spread::On => Spread::On,
+            config::Spread::Off => Spread::Off,
+        },
+        sample_bursts: dataplane.sample_bursts,
         mbufs: dataplane.mbufs,
         ports: ports.collect(),
-        ..PlaneConfig::default()
+        data_room: None,
     }
 }
