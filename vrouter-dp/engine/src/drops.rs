@@ -59,16 +59,19 @@ drops! {
         "the sender has a wrong ARP entry, or the switch floods";
     Multicast "multicast"
         "multicast or broadcast that is neither ARP nor a protocol we speak",
-        "expected in small numbers (IPv6 neighbour discovery, DHCP, mDNS)";
+        "expected in small numbers (DHCP, mDNS, IPv6 listener reports)";
     UnsupportedEthertype "unsupported-ethertype"
-        "neither IPv4 nor ARP, or a second VLAN tag",
-        "capture on the port; only IPv4 is forwarded";
+        "neither IPv4, IPv6 nor ARP, or a second VLAN tag",
+        "capture on the port; only IPv4 and IPv6 are forwarded, on the fabric IPv4 alone";
+    NeighborDiscovery "neighbor-discovery"
+        "IPv6 neighbour discovery, which is not answered",
+        "give the instance a static neighbour entry for its IPv6 gateway, with MAC 00:00:5e:00:01:00";
     // IPv4 and routing.
     InnerChecksum "inner-checksum"
         "wrong IPv4 header checksum, from an instance or inside a tunnel",
         "switch off checksum offload where a virtual switch loses it (`ethtool -K DEV tx off`)";
     Martian "martian"
-        "IPv4 address that is never forwarded (0/8, 127/8, 240/4; a group as source)",
+        "address that is never forwarded (0/8, 127/8, 240/4; ::, ::1, fe80::/10; a group as source)",
         "look at the sender's configuration";
     SpoofedAddress "spoofed-address"
         "source address that does not belong to the instance",
@@ -80,10 +83,10 @@ drops! {
         "the best route says discard",
         "`vrctl route list --vrf NAME`";
     TtlExceeded "ttl-exceeded"
-        "TTL ran out; the sender was told, within the rate limit",
+        "TTL or hop limit ran out; an IPv4 sender was told, within the rate limit",
         "traceroute does this; else look for a routing loop";
     TooBig "too-big"
-        "larger than the path, DF set; the sender was told, within the rate limit",
+        "larger than the path, DF set or IPv6; an IPv4 sender was told, within the rate limit",
         "path MTU discovery does this; raise `mtu` of the underlay by 32 to carry full frames";
     NeedsFragmentation "needs-fragmentation"
         "larger than the path, DF clear: fragmenting is not done",

@@ -1,32 +1,39 @@
 //! The whole path of a packet:
 //!
-//! `rx -> classify -> decap -> lookup -> policy -> rewrite -> encap -> tx`
+//! `rx -> classify -> decap -> policy -> lookup -> rewrite -> encap -> tx`
 //!
 //! Each stage is one file in `stage/` with its exits named at the top. A stage either lets the packet go on or ends its way;
 //! every packet gets exactly one [`Verdict`], and drops are counted here, at the one exit.
 //!
-//! The frame stays as it came until encap: the stages before it only say where in it the packet begins.
+//! A burst goes through in passes ([`Pass`]), so that the lookups of its packets overlap. The frame stays as it came until
+//! rewrite: the stages before it only say where in it the packet begins.
 
-use crate::buffer::Buf;
-use crate::fault;
-use crate::seam::{PortId, VrfId};
-use crate::stage::lookup::Hop;
-use crate::stage::{Context, Inner, Sent, Step, classify, decap, encap, lookup, policy, rewrite};
-use crate::table::PortRole;
-use crate::verdict::Verdict;
-use crate::worker::WorkerState;
-
+mod pass;
 mod probe;
 
 pub use probe::{Pass, Probe};
 
-/// Packets that a worker hands in at once.
+use crate::buffer::Buf;
+use crate::drops::Drop;
+use crate::seam::{PortId, VrfId};
+use crate::stage::lookup::Hop;
+use crate::stage::{
+    Burst, Context, Inner, Origin, Sent, Step, classify, decap, encap, lookup, policy, rewrite,
+};
+use crate::table::nexthop::Word;
+use crate::verdict::Verdict;
+use crate::worker::WorkerState;
+
+/// Packets that go through the passes together; more are taken in pieces.
 pub const BATCH: usize = 64;
+
+/// What stands for a packet until its way ends.
+const UNDECIDED: Verdict = Verdict::Drop { reason: Drop::Malformed, notify: None };
 
 /// Sends `packets`, received on `port`, through the pipeline.
 ///
-/// `verdicts` is emptied and gets one verdict for each packet, in order; with room for [`BATCH`] it does not allocate. The
-/// caller does what each verdict says and counts it; drops are counted already.
+/// `verdicts` is emptied and gets one verdict for each packet, in order; with room for them it does not allocate. The caller does
+/// what each verdict says and counts it; drops are counted already.
 #[inline]
 pub fn process<B: Buf>(
     worker: &mut WorkerState,
@@ -37,7 +44,7 @@ pub fn process<B: Buf>(
     process_probed(worker, port, packets, verdicts, &mut ());
 }
 
-/// As [`process`]; tells `probe` when each pass over the burst ends.
+/// As [`process`]; tells `probe` when each pass over [`BATCH`] packets ends.
 #[inline]
 pub fn process_probed<B: Buf>(
     worker: &mut WorkerState,
@@ -47,98 +54,84 @@ pub fn process_probed<B: Buf>(
     probe: &mut impl Probe,
 ) {
     verdicts.clear();
-    verdicts.reserve(packets.len());
-    let context = &mut Context::new(worker, port);
-    // One loop for each kind of port: what the port decides is decided once.
-    match classify::role(context) {
-        Some(PortRole::Gateway) => packets.iter_mut().for_each(|packet| {
-            let sent = from_instance(context, packet);
-            exit(context, packet, sent, verdicts);
-        }),
-        Some(PortRole::Fabric) => packets.iter_mut().for_each(|packet| {
-            let sent = from_underlay(context, packet);
-            exit(context, packet, sent, verdicts);
-        }),
-        None => packets
-            .iter_mut()
-            .for_each(|packet| exit(context, packet, classify::closed(), verdicts)),
+    verdicts.resize(packets.len(), UNDECIDED);
+    let (mut context, burst) = Context::new(worker, port);
+    let context = &mut context;
+    for (packets, verdicts) in packets.chunks_mut(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+        pass::arrive(context, burst, packets, verdicts);
+        probe.pass(Pass::Arrive);
+        lookup::routes(context, burst);
+        probe.pass(Pass::Lookup);
+        lookup::ahead(context, burst);
+        probe.pass(Pass::Nexthop);
+        pass::depart(context, burst, packets, verdicts);
+        probe.pass(Pass::Depart);
     }
-    context.settle();
-    probe.pass(Pass::Forward);
 }
 
 /// Routes an IPv4 packet of our own (an echo reply, an ICMP error) in `vrf`: no source check, and its TTL stays.
 ///
 /// The verdict is as from [`process`], but never a punt.
 pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut B) -> Verdict {
-    let context = &mut Context::new(worker, PortId(0));
-    match originate(context, vrf, packet) {
+    let (mut context, _) = Context::new(worker, PortId(0));
+    let sent = decap::own(packet.data(), vrf).and_then(|inner| {
+        let found = lookup::one(&context, packet, &inner)?;
+        send::<B, true>(&mut context, packet, &inner, found)
+    });
+    match sent {
         Ok(Sent { port, vif }) => Verdict::Tx { port, vif },
         Err(end) => context.end(end, packet),
     }
 }
 
+/// A frame of which `HEADER` bytes are in front of the packet.
 #[inline(always)]
-fn from_instance<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent> {
-    let tag = classify::tag(packet);
-    let frame = packet.data();
-    let arrival = classify::from_instance(context, frame, tag)?;
-    let inner = decap::bare(frame, arrival)?;
-    forward(context, packet, inner)
+fn from_instance<const HEADER: usize>(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    tci: u16,
+) -> Step<()> {
+    let arrival = classify::from_instance::<HEADER>(context, frame, tci)?;
+    decap::bare(burst, place, frame, HEADER, &arrival)
+        .and_then(|source| policy::check(context, &arrival, source))
+        .map_err(|end| context.at(Origin::Instance(arrival.id), end))
 }
 
+/// As [`from_instance`].
 #[inline(always)]
-fn from_underlay<B: Buf>(context: &mut Context<'_>, packet: &mut B) -> Step<Sent> {
-    let tag = classify::tag(packet);
-    let frame = packet.data();
-    let start = classify::from_underlay(context, frame, tag)?;
-    let inner = decap::tunnel(context, frame, start)?;
-    forward(context, packet, inner)
+fn from_underlay<const HEADER: usize>(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    tci: u16,
+) -> Step<()> {
+    classify::from_underlay::<HEADER>(context, frame, tci)?;
+    decap::tunnel(context, burst, place, frame, HEADER)
 }
 
+/// To where the next hop leads; `OWN` for a packet of our own.
 #[inline(always)]
-fn forward<B: Buf>(context: &mut Context<'_>, packet: &mut B, mut inner: Inner<'_>) -> Step<Sent> {
-    fault::dawdle();
-    let found = lookup::find(context, &inner);
-    policy::check(context, &inner)?;
-    match lookup::hop(context, &inner, found)? {
-        Hop::Vif(id, vif) => {
-            rewrite::forward(context, &mut inner, vif.mtu)?;
-            encap::to_instance(context, packet, &inner, id, vif)
-        }
-        Hop::Tunnel(way) => {
-            rewrite::forward(context, &mut inner, way.mtu())?;
-            encap::to_tunnel(context, packet, &inner, &way)
-        }
-    }
-}
-
-fn originate<B: Buf>(context: &mut Context<'_>, vrf: VrfId, packet: &mut B) -> Step<Sent> {
-    let inner = decap::own(packet.data(), vrf)?;
-    let found = lookup::find(context, &inner);
-    match lookup::hop(context, &inner, found)? {
-        Hop::Vif(id, vif) => {
-            rewrite::originate(context, &inner, vif.mtu)?;
-            encap::to_instance(context, packet, &inner, id, vif)
-        }
-        Hop::Tunnel(way) => {
-            rewrite::originate(context, &inner, way.mtu())?;
-            encap::to_tunnel(context, packet, &inner, &way)
-        }
-    }
-}
-
-/// The one exit.
-#[inline(always)]
-fn exit<B: Buf>(
+fn send<B: Buf, const OWN: bool>(
     context: &mut Context<'_>,
     packet: &mut B,
-    sent: Step<Sent>,
-    verdicts: &mut Vec<Verdict>,
-) {
-    match sent {
-        Ok(Sent { port, vif }) => verdicts.push(Verdict::Tx { port, vif }),
-        Err(end) => verdicts.push(context.end(end, packet)),
+    inner: &Inner,
+    found: Word,
+) -> Step<Sent> {
+    match lookup::hop(context, packet, inner, found)? {
+        Hop::Vif(id, vif) => rewrite::hop::<B, OWN>(context, packet, inner, vif.mtu)
+            .and_then(|_| encap::to_instance(context, packet, inner, id, vif))
+            .map_err(|end| context.towards(inner.origin, id, end)),
+        Hop::Udp(way) => {
+            let (ttl, flow) = rewrite::hop::<B, OWN>(context, packet, inner, way.mtu())?;
+            encap::over_udp(context, packet, inner, &way, ttl, flow)
+        }
+        Hop::Gre(way) => {
+            let (ttl, _) = rewrite::hop::<B, OWN>(context, packet, inner, way.mtu())?;
+            encap::over_gre(context, packet, inner, &way, ttl)
+        }
     }
 }
 

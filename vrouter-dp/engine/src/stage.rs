@@ -1,23 +1,28 @@
 //! The stages of the pipeline: one responsibility, one file. Stages use tables, tables never use stages.
 
+mod burst;
 pub(crate) mod classify;
 pub(crate) mod decap;
 pub(crate) mod encap;
+mod flow;
 pub(crate) mod lookup;
 pub(crate) mod policy;
 pub(crate) mod rewrite;
 
+pub(crate) use burst::Burst;
+
 use std::net::Ipv4Addr;
 
 use wire::eth::{Ethernet, MacPair};
-use wire::icmp;
 use wire::ipv4::{Fields, Ipv4};
-use wire::{Mac, Malformed};
+use wire::ipv6::Ipv6;
+use wire::{Mac, Malformed, icmp};
 
 use crate::buffer::Buf;
 use crate::counters::WorkerCounters;
 use crate::drops::{Drop, Punt};
-use crate::seam::{PortId, VifId, VrfId};
+use crate::prefetch::prefetch;
+use crate::seam::{LabelTarget, PortId, VifId, VrfId};
 use crate::table::{Port, View, Vif};
 use crate::verdict::{PuntMeta, Verdict};
 use crate::worker::{IpIds, Limits, WorkerState};
@@ -60,55 +65,73 @@ pub(crate) struct Context<'a> {
     /// The same; `None` if there is none or it does not forward.
     pub open: Option<&'a Port>,
     /// Where the last packet from an instance came from: they come in runs.
-    pub source: Option<Source<'a>>,
-    /// MACs of the last IPv4 frame to us from the underlay.
+    pub run: Option<Run<'a>>,
+    /// Label of the last packet out of a tunnel, and where it leads.
+    pub label: u32,
+    pub target: Option<LabelTarget>,
+    /// Packets with another interface or label than the one before: how scattered the burst is.
+    pub changes: u32,
+    /// MACs of the last frame to us from the underlay.
     pub own_macs: Option<MacPair>,
-    /// Tunnel end that the last packet came from: the next one is likely from there too.
-    pub tunnel_source: u32,
-    /// Interface that a drop is counted at: the one it came from, else the one it goes to.
-    pub vif: Option<VifId>,
+    /// Source (upper half) and destination of the last tunnel packet that was accepted: the next one is likely from there too.
+    pub tunnel_ends: Option<u64>,
+    /// Interface that a drop is counted at; set when a stage ends the way of a packet and knows one.
+    vif: Option<VifId>,
     /// What goes with [`End::Told`] and [`End::Punt`]: class, place, and MTU if that is what it is about.
     notice: Option<(Punt, Place, u16)>,
 }
 
 /// A run of packets from one instance, not yet counted.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub(crate) struct Run<'a> {
     pub vlan: u16,
     pub id: VifId,
     pub vif: &'a Vif,
-    pub packets: u64,
-    pub bytes: u64,
+    /// How many they are in the upper half, their bytes in the lower.
+    pub sum: u64,
 }
 
-/// An IPv4 packet to be routed.
-pub(crate) struct Inner<'a> {
-    /// Its header: what it will leave with.
-    pub ip: Fields,
-    /// Where in the buffer it begins; it ends by its own length.
-    pub start: usize,
+/// A packet to be routed. What its own header says is read there again when it is needed: that costs less than to carry it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inner {
+    /// Where in the buffer it begins.
+    pub start: u16,
+    /// Bytes of it, header included.
+    pub length: u16,
     /// Where it is looked up.
     pub vrf: VrfId,
     /// Where it came from.
-    pub origin: Origin<'a>,
-    /// Label that leads straight to an interface: no lookup.
-    pub deliver: Option<VifId>,
+    pub origin: Origin,
+    pub family: Family,
+}
+
+/// Version of the Internet protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
 }
 
 /// Where a packet to be routed came from.
-#[derive(Clone, Copy)]
-pub(crate) enum Origin<'a> {
-    Instance(VifId, &'a Vif),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Instance(VifId),
     Tunnel,
     Own,
 }
 
-/// What there is to say about a packet that is punted or that its sender is told about. So small that it is handed over in
-/// registers: a reference to [`Inner`] would keep that in memory on the way of every packet.
+/// Who sent a packet to be routed, in host order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    V4(u32),
+    V6(u128),
+}
+
+/// What there is to say about a packet that is punted or that its sender is told about.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     /// Where in the buffer it begins.
-    pub start: u32,
+    pub start: u16,
     /// Bytes of it.
     pub length: u16,
     pub vrf: VrfId,
@@ -117,50 +140,85 @@ pub(crate) struct Place {
     pub tunnelled: bool,
 }
 
-const _: () = assert!(size_of::<Place>() <= 16);
-
-impl Inner<'_> {
+impl Inner {
     /// Its place; `None` for a packet of our own.
-    #[inline(always)]
     pub fn place(&self) -> Option<Place> {
         let (vif, tunnelled) = match self.origin {
-            Origin::Instance(vif, _) => (Some(vif), false),
+            Origin::Instance(vif) => (Some(vif), false),
             Origin::Tunnel => (None, true),
             Origin::Own => return None,
         };
-        let (start, length) = (self.start as u32, self.ip.total_len);
-        Some(Place { start, length, vrf: self.vrf, vif, tunnelled })
+        let Inner { start, length, vrf, .. } = *self;
+        Some(Place { start, length, vrf, vif, tunnelled })
+    }
+
+    /// Its bytes, and what follows them.
+    #[inline(always)]
+    pub fn bytes<'p>(&self, frame: &'p [u8]) -> Step<&'p [u8]> {
+        Ok(frame.get(usize::from(self.start)..).ok_or(Drop::Malformed)?)
     }
 }
 
 impl<'a> Context<'a> {
+    /// For a burst from `port`, and the place where its packets wait between two passes.
     #[inline]
-    pub fn new(worker: &'a mut WorkerState, port: PortId) -> Context<'a> {
+    pub fn new(worker: &'a mut WorkerState, port: PortId) -> (Context<'a>, &'a mut Burst) {
         let tables = worker.tables.view(&worker.reader);
         let open = tables.ports.port(port, &worker.reader).filter(|_| tables.ports.forwards(port));
-        Context {
+        let context = Context {
             tables,
             counters: &worker.tables.counters[usize::from(worker.id.0)],
             limits: &mut worker.limits,
             ip_ids: &mut worker.ip_ids,
             port,
             open,
-            source: None,
+            run: None,
+            label: u32::MAX,
+            target: None,
+            changes: 0,
             own_macs: None,
-            tunnel_source: 0,
+            tunnel_ends: None,
             vif: None,
             notice: None,
+        };
+        (context, &mut worker.burst)
+    }
+
+    /// Asks for the record and the counters of an interface.
+    #[inline]
+    pub fn ask(&self, vif: VifId) {
+        self.tables.vifs.prefetch_record(vif.index());
+        if let Some(row) = self.counters.vif(vif) {
+            prefetch(row);
         }
     }
 
     /// Counts the run of packets from one instance that ends here.
     pub fn settle(&mut self) {
-        if let Some(run) = self.source.take()
+        if let Some(run) = self.run.take()
             && let Some(row) = self.counters.vif(run.id)
         {
-            row.rx_packets.add(run.packets);
-            row.rx_bytes.add(run.bytes);
+            row.rx_packets.add(run.sum >> 32);
+            row.rx_bytes.add(run.sum & 0xffff_ffff);
         }
+    }
+
+    /// Ends at the interface that it came from, if it came from one.
+    #[cold]
+    #[inline(never)]
+    pub fn at(&mut self, origin: Origin, end: End) -> End {
+        if let Origin::Instance(vif) = origin {
+            self.vif = Some(vif);
+        }
+        end
+    }
+
+    /// As [`Context::at`], else at the interface that it was to go to.
+    #[cold]
+    #[inline(never)]
+    pub fn towards(&mut self, origin: Origin, vif: VifId, end: End) -> End {
+        self.vif = Some(vif);
+        self.at(origin, end)
     }
 
     /// Ends as a punt.
@@ -171,10 +229,12 @@ impl<'a> Context<'a> {
         End::Punt
     }
 
-    /// Ends as a drop that the sender is told about; nobody is told that we dropped a packet of our own, which has no place.
+    /// Ends as a drop that the sender is told about, where we can: nobody is told that we dropped a packet of our own, and
+    /// nobody in ICMPv6, which we do not speak.
     #[cold]
     #[inline(never)]
-    pub fn refuse(&mut self, reason: Drop, class: Punt, mtu: u16, place: Option<Place>) -> End {
+    pub fn refuse(&mut self, reason: Drop, class: Punt, mtu: u16, inner: &Inner) -> End {
+        let place = inner.place().filter(|_| inner.family == Family::V4);
         self.notice = place.map(|place| (class, place, mtu));
         End::Told(reason)
     }
@@ -183,6 +243,7 @@ impl<'a> Context<'a> {
     #[cold]
     #[inline(never)]
     pub fn end<B: Buf>(&mut self, end: End, packet: &mut B) -> Verdict {
+        let vif = self.vif.take();
         let (reason, notify) = match end {
             End::Drop(reason) => (reason, None),
             End::Told(reason) => (reason, self.tell(packet)),
@@ -191,7 +252,7 @@ impl<'a> Context<'a> {
                 None => (Drop::PuntLimited, None),
             },
         };
-        self.counters.drop(reason, self.vif);
+        self.counters.drop(reason, vif);
         Verdict::Drop { reason, notify }
     }
 
@@ -208,7 +269,7 @@ impl<'a> Context<'a> {
     /// As [`Context::grant`], for a packet whose sender the standards allow to be told.
     fn tell<B: Buf>(&mut self, packet: &mut B) -> Option<PuntMeta> {
         let (_, Place { start, length, .. }, _) = self.notice?;
-        let from = packet.data().get(start as usize..)?;
+        let from = packet.data().get(usize::from(start)..)?;
         let whole = from.get(..usize::from(length)).unwrap_or(from);
         if !icmp::error_allowed(whole) {
             return None;
@@ -220,7 +281,7 @@ impl<'a> Context<'a> {
     fn cut<B: Buf>(&self, class: Punt, packet: &mut B, place: Place, mtu: u16) -> PuntMeta {
         let Place { start, length, vrf, vif, tunnelled } = place;
         let source_mac = if tunnelled { Mac::default() } else { source_mac(packet) };
-        packet.trim_front(start as usize);
+        packet.trim_front(usize::from(start));
         packet.truncate(usize::from(length));
         PuntMeta { class, port: self.port, vif, vrf, source_mac, mtu }
     }
@@ -240,20 +301,22 @@ pub(crate) fn ipv4(bytes: &[u8], checksum: Drop) -> Step<Fields> {
     }
 }
 
-/// As [`ipv4`], for a packet to be routed: its addresses must be such that a router forwards.
+/// Checks the IPv6 packet at the front of `bytes`, whatever follows it.
 #[inline(always)]
-pub(crate) fn routable(bytes: &[u8]) -> Step<Fields> {
-    let ip = ipv4(bytes, Drop::InnerChecksum)?;
-    if !icmp::host_bits(ip.destination) || !icmp::host_bits(ip.source) {
-        return Err(unroutable(ip.destination).into());
-    }
-    Ok(ip)
+pub(crate) fn ipv6(bytes: &[u8]) -> Step<&Ipv6> {
+    Ok(Ipv6::checked(bytes).map_err(|_| Drop::Malformed)?)
+}
+
+/// RFC 1812 5.3.7: a router forwards neither from nor to such addresses.
+#[inline(always)]
+pub(crate) fn unicast_v4(address: u32) -> Step<()> {
+    if icmp::host_bits(address) { Ok(()) } else { Err(unroutable(address).into()) }
 }
 
 #[cold]
-fn unroutable(destination: u32) -> Drop {
+fn unroutable(address: u32) -> Drop {
     // RFC 1812 5.3.4, 4.2.2.11: broadcast and multicast are not routed here. RFC 1812 5.3.7: martian addresses.
-    if is_multicast(destination) { Drop::Multicast } else { Drop::Martian }
+    if is_multicast(address) { Drop::Multicast } else { Drop::Martian }
 }
 
 #[inline]

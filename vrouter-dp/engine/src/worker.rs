@@ -7,6 +7,7 @@ use crate::counters::WorkerCounters;
 use crate::drops::Punt;
 use crate::publish::Reader;
 use crate::seam::WorkerId;
+use crate::stage::Burst;
 use crate::table::Tables;
 
 /// The engine's part of a worker.
@@ -20,6 +21,8 @@ pub struct WorkerState {
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
     pub(crate) ip_ids: IpIds,
+    /// The burst under way: kept, so that it is not made anew each time.
+    pub(crate) burst: Box<Burst>,
 }
 
 impl WorkerState {
@@ -32,6 +35,7 @@ impl WorkerState {
             tables: Arc::clone(tables),
             limits: Limits::default(),
             ip_ids: IpIds(u16::from(id.0) << 10),
+            burst: Box::default(),
         })
     }
 

@@ -19,9 +19,8 @@ pub fn sum(bytes: &[u8]) -> u32 {
 /// Folds a sum to 16 bits. A header with a right checksum in it folds to 0xffff.
 #[inline]
 pub const fn fold(sum: u32) -> u16 {
-    let once = (sum & 0xffff) + (sum >> 16);
-    let twice = (once & 0xffff) + (once >> 16);
-    twice as u16
+    // Both halves added, their carry added to that: all in the upper half of the sum with its own halves exchanged.
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The checksum to put into a header of which this is the sum, its own field taken as zero.

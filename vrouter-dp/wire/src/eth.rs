@@ -107,6 +107,12 @@ impl TaggedEthernet {
         TaggedEthernet { destination, source, tpid: U16::new(VLAN), tag }
     }
 
+    /// Sets what follows the header.
+    #[inline]
+    pub const fn set_ethertype(&mut self, ethertype: u16) {
+        self.tag.ethertype = U16::new(ethertype);
+    }
+
     /// The tag.
     pub const fn tag(&self) -> &Tag {
         &self.tag

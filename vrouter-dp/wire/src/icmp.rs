@@ -75,7 +75,9 @@ pub const fn is_host(address: Ipv4Addr) -> bool {
 /// As [`is_host`], of an address in host order.
 #[inline]
 pub const fn host_bits(address: u32) -> bool {
-    !matches!(address >> 24, 0 | 127 | 224..=255)
+    let network = address >> 24;
+    // 1 to 223, as one comparison.
+    network.wrapping_sub(1) < 223 && network != 127
 }
 
 const fn is_group(address: Ipv4Addr) -> bool {

@@ -40,7 +40,7 @@ pub struct Ipv4 {
 
 fixed_header!(Ipv4, 20);
 
-/// The fields that a router looks at, as numbers in host order: they stay in registers where a copy of the header would not.
+/// The fields by which a router decides, as numbers in host order: they stay in registers where a copy of the header would not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields {
     /// Source address.
@@ -49,13 +49,7 @@ pub struct Fields {
     pub destination: u32,
     /// Bytes of the packet, header included.
     pub total_len: u16,
-    /// Identification.
-    pub id: u16,
     flags_offset: u16,
-    /// Header checksum.
-    pub checksum: u16,
-    /// Time to live.
-    pub ttl: u8,
     /// What follows the header.
     pub protocol: u8,
     /// Bytes of the header with options.
@@ -63,25 +57,10 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// As [`Ipv4::dont_fragment`].
-    #[inline]
-    pub const fn dont_fragment(&self) -> bool {
-        self.flags_offset & DONT_FRAGMENT != 0
-    }
-
     /// As [`Ipv4::is_fragment`].
     #[inline]
     pub const fn is_fragment(&self) -> bool {
         self.flags_offset & (MORE_FRAGMENTS | OFFSET) != 0
-    }
-
-    /// As [`Ipv4::decrement_ttl`].
-    #[inline]
-    pub const fn decrement_ttl(&mut self) {
-        self.ttl = self.ttl.wrapping_sub(1);
-        // RFC 1624 for a word that is 0x0100 less: the carry goes round, and 0xffff becomes 0x0000.
-        let sum = self.checksum as u32 + 0x0100;
-        self.checksum = (sum + (sum >= 0xffff) as u32) as u16;
     }
 }
 
@@ -213,10 +192,7 @@ impl Ipv4 {
             source: u32::from_be_bytes(self.source),
             destination: u32::from_be_bytes(self.destination),
             total_len: self.total_length.get(),
-            id: self.id.get(),
             flags_offset: self.flags_offset.get(),
-            checksum: self.checksum.get(),
-            ttl: self.ttl,
             protocol: self.protocol,
             header_len: self.header_len() as u8,
         }
@@ -272,10 +248,10 @@ impl Ipv4 {
     /// Takes one from the TTL, which must not be 0, and updates the checksum (RFC 1624).
     #[inline]
     pub const fn decrement_ttl(&mut self) {
-        let mut fields = self.fields();
-        fields.decrement_ttl();
-        self.ttl = fields.ttl;
-        self.checksum = U16::new(fields.checksum);
+        self.ttl = self.ttl.wrapping_sub(1);
+        // A word that is 0x0100 less: the carry goes round, and 0xffff becomes 0x0000.
+        let sum = self.checksum.get() as u32 + 0x0100;
+        self.checksum = U16::new((sum + (sum >= 0xffff) as u32) as u16);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod gre;
 pub mod icmp;
 pub mod id;
 pub mod ipv4;
+pub mod ipv6;
 pub mod mpls;
 pub mod tcp;
 pub mod udp;

@@ -21,6 +21,12 @@ impl Mpls {
         Mpls { entry: U32::new(label.value() << 12 | 1 << 8 | ttl as u32) }
     }
 
+    /// An entry by its 32 bits: label (20), traffic class (3), bottom of stack (1), TTL (8).
+    #[inline]
+    pub const fn from_bits(bits: u32) -> Mpls {
+        Mpls { entry: U32::new(bits) }
+    }
+
     /// The label; reserved ones (0-15) too.
     #[inline]
     pub const fn label(&self) -> u32 {
@@ -57,6 +63,7 @@ mod tests {
             (300, 7, true, 64)
         );
         assert_eq!(Mpls::bottom(Label::new(300).unwrap(), 64).as_bytes(), [0x00, 0x12, 0xc1, 0x40]);
+        assert_eq!(Mpls::from_bits(300 << 12 | 0x140).as_bytes(), [0x00, 0x12, 0xc1, 0x40]);
         assert_eq!(Mpls::bottom(Label::MAX, 255).as_bytes(), [0xff, 0xff, 0xf1, 0xff]);
         let (entry, _) = Mpls::parse(&[0xff, 0xff, 0xf0, 0x01]).unwrap();
         assert_eq!((entry.label(), entry.is_bottom(), entry.ttl()), (0xf_ffff, false, 1));

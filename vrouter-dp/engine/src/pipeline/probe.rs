@@ -4,13 +4,19 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Pass {
-    /// Everything.
-    Forward,
+    /// Whose it is, what is in it, and whether it may be sent: classify, decap, policy.
+    Arrive,
+    /// Its route: lookup in the VRF.
+    Lookup,
+    /// What the route leads to.
+    Nexthop,
+    /// The frame that leaves: rewrite, encap.
+    Depart,
 }
 
 impl Pass {
     /// Every pass, in order.
-    pub const ALL: &[Pass] = &[Pass::Forward];
+    pub const ALL: &[Pass] = &[Pass::Arrive, Pass::Lookup, Pass::Nexthop, Pass::Depart];
     /// How many there are.
     pub const COUNT: usize = Pass::ALL.len();
 
@@ -23,7 +29,10 @@ impl Pass {
     /// Stable name: CLI, JSON and metric label.
     pub const fn name(self) -> &'static str {
         match self {
-            Pass::Forward => "forward",
+            Pass::Arrive => "arrive",
+            Pass::Lookup => "lookup",
+            Pass::Nexthop => "nexthop",
+            Pass::Depart => "depart",
         }
     }
 }

@@ -1,26 +1,53 @@
 //! classify: which interface or tunnel end a frame is for, by port and VLAN.
 //!
 //! Exits: drop `port-blocked malformed untagged unknown-vlan vif-down unknown-source-mac wrong-destination-mac multicast
-//! unsupported-ethertype`, punt `arp`. A packet that goes on is IPv4 to us.
+//! unsupported-ethertype neighbor-discovery`, punt `arp`. A packet that goes on is IPv4 or IPv6 to us.
 //!
 //! A tag is in the frame or in the metadata. Which, the STRIPPED flag alone decides: some drivers fill in the metadata and
 //! leave the tag in the frame.
 
 use wire::Mac;
 use wire::eth::{self, Ethernet, MacPair, Tag};
+use wire::ipv6;
 
-use super::{Context, Place, Source, Step};
+use super::{Context, End, Family, Origin, Place, Run, Step};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{VifId, VrfId};
 use crate::table::{PortRole, Vif};
 
-/// An IPv4 packet from an instance.
+/// A packet from an instance.
 pub(crate) struct Arrival<'a> {
     pub id: VifId,
     pub vif: &'a Vif,
-    /// Where in the frame it begins.
-    pub start: usize,
+    pub family: Family,
+}
+
+/// Where the tag of a frame is, and its tag control information: 0 without a tag.
+#[derive(Clone, Copy)]
+pub(crate) enum Link {
+    /// In the metadata, or there is none: the packet begins behind [`Link::BARE`] bytes.
+    Bare(u16),
+    /// In the frame: the packet begins behind [`Link::TAGGED`] bytes.
+    Tagged(u16),
+}
+
+impl Link {
+    pub const BARE: usize = Ethernet::LEN;
+    pub const TAGGED: usize = Ethernet::LEN + Tag::LEN;
+
+    #[inline(always)]
+    pub fn read(frame: &[u8], stripped: Option<u16>) -> Step<Link> {
+        let (ethernet, rest) = Ethernet::parse(frame).map_err(|_| Drop::Malformed)?;
+        if let Some(tci) = stripped {
+            return Ok(Link::Bare(tci));
+        }
+        if ethernet.ethertype() != eth::VLAN {
+            return Ok(Link::Bare(0));
+        }
+        let (tag, _) = Tag::parse(rest).map_err(|_| Drop::Malformed)?;
+        Ok(Link::Tagged(tag.tci()))
+    }
 }
 
 /// What the port of the burst is for; `None` if it does not forward.
@@ -29,10 +56,8 @@ pub(crate) fn role(context: &Context<'_>) -> Option<PortRole> {
     context.open.map(|port| port.role)
 }
 
-/// The way of every packet on a port that does not forward.
-pub(crate) fn closed<T>() -> Step<T> {
-    Err(Drop::PortBlocked.into())
-}
+/// The end of every packet on a port that does not forward.
+pub(crate) const CLOSED: End = End::Drop(Drop::PortBlocked);
 
 /// Takes the tag that the NIC took out of the frame out of the metadata too.
 #[inline(always)]
@@ -44,136 +69,141 @@ pub(crate) fn tag<B: Buf>(packet: &mut B) -> Option<u16> {
     tag
 }
 
+/// Asks for the interfaces that the frames come from.
+#[inline(never)]
+pub(crate) fn ahead<B: Buf>(context: &Context<'_>, packets: &[B]) {
+    for packet in packets {
+        if let Ok(Link::Bare(tci) | Link::Tagged(tci)) =
+            Link::read(packet.data(), packet.stripped_tci())
+            && let Some(vif) = vif(context, tci & 0x0fff)
+        {
+            context.ask(vif);
+        }
+    }
+}
+
+/// The interface that a frame comes from, of which `HEADER` bytes are in front of the packet.
 #[inline(always)]
-pub(crate) fn from_instance<'a>(
+pub(crate) fn from_instance<'a, const HEADER: usize>(
     context: &mut Context<'a>,
-    bytes: &[u8],
-    stripped: Option<u16>,
+    frame: &[u8],
+    tci: u16,
 ) -> Step<Arrival<'a>> {
-    context.vif = None;
-    let frame = Frame::read(bytes, stripped).ok_or(Drop::Malformed)?;
-    // The same number, wherever the tag was.
-    let length = bytes.len() + (Ethernet::LEN + Tag::LEN - frame.header);
     // A frame without a tag has the VLAN id of a priority tag.
-    let vlan = frame.tci & 0x0fff;
-    let source = match &mut context.source {
-        Some(source) if source.vlan == vlan => source,
-        _ => source(context, vlan)?,
+    let vlan = tci & 0x0fff;
+    let run = match &mut context.run {
+        Some(run) if run.vlan == vlan => run,
+        _ => run(context, vlan)?,
     };
-    source.packets += 1;
-    source.bytes += length as u64;
-    let Source { id, vif, .. } = *source;
-    context.vif = Some(id);
-    if !vif.up {
-        return Err(Drop::VifDown.into());
+    // The same number, wherever the tag was.
+    run.sum += 1 << 32 | (frame.len() + (Link::TAGGED - HEADER)) as u64;
+    let Run { id, vif, .. } = *run;
+    if macs(frame)? == vif.macs && ethertype::<HEADER>(frame)? == eth::IPV4 && vif.up {
+        return Ok(Arrival { id, vif, family: Family::V4 });
     }
-    if frame.macs != vif.macs || frame.ethertype != eth::IPV4 {
-        addressed(context, bytes, frame.header, Some(vif))?;
-    }
-    Ok(Arrival { id, vif, start: frame.header })
+    let family = addressed(context, frame, HEADER, Some((id, vif)))?;
+    Ok(Arrival { id, vif, family })
 }
 
 /// Begins a run of packets with this VLAN id.
 #[inline(never)]
-fn source<'c, 'a>(context: &'c mut Context<'a>, vlan: u16) -> Step<&'c mut Source<'a>> {
+fn run<'c, 'a>(context: &'c mut Context<'a>, vlan: u16) -> Step<&'c mut Run<'a>> {
     if vlan == 0 {
         return Err(Drop::Untagged.into());
     }
-    let id = eth::vlan_of(vlan).and_then(|vlan| context.tables.ports.vif(context.port, vlan));
-    let id = id.ok_or(Drop::UnknownVlan)?;
+    let id = vif(context, vlan).ok_or(Drop::UnknownVlan)?;
     let vif = context.tables.vifs.load(id.index()).ok_or(Drop::UnknownVlan)?;
     context.settle();
-    Ok(context.source.insert(Source { vlan, id, vif, packets: 0, bytes: 0 }))
+    context.changes += 1;
+    Ok(context.run.insert(Run { vlan, id, vif, sum: 0 }))
 }
 
-/// Where in the frame the packet begins.
+fn vif(context: &Context<'_>, vlan: u16) -> Option<VifId> {
+    eth::vlan_of(vlan).and_then(|vlan| context.tables.ports.vif(context.port, vlan))
+}
+
+/// Lets a frame from the underlay through, of which `HEADER` bytes are in front of the packet.
 #[inline(always)]
-pub(crate) fn from_underlay(
+pub(crate) fn from_underlay<const HEADER: usize>(
     context: &mut Context<'_>,
-    bytes: &[u8],
-    stripped: Option<u16>,
-) -> Step<usize> {
-    context.vif = None;
-    let frame = Frame::read(bytes, stripped).ok_or(Drop::Malformed)?;
+    frame: &[u8],
+    tci: u16,
+) -> Step<()> {
     // The underlay is untagged: a priority tag is none, a VLAN is not ours.
-    if frame.tci & 0x0fff != 0 {
+    if tci & 0x0fff != 0 {
         return Err(Drop::UnknownVlan.into());
     }
-    if context.own_macs != Some(frame.macs) || frame.ethertype != eth::IPV4 {
-        addressed(context, bytes, frame.header, None)?;
+    let macs = macs(frame)?;
+    if context.own_macs != Some(macs) || ethertype::<HEADER>(frame)? != eth::IPV4 {
+        addressed(context, frame, HEADER, None)?;
         // From the same neighbour, the next one passes at a glance.
-        context.own_macs = Some(frame.macs);
+        context.own_macs = Some(macs);
     }
-    Ok(frame.header)
+    Ok(())
 }
 
-/// What the Ethernet header says, wherever the tag was.
-#[derive(Clone, Copy)]
-struct Frame {
-    macs: MacPair,
-    /// 0 without a tag.
-    tci: u16,
-    ethertype: u16,
-    /// Bytes up to the payload.
-    header: usize,
+#[inline(always)]
+fn macs(frame: &[u8]) -> Step<MacPair> {
+    Ok(MacPair::parse(frame).map_err(|_| Drop::Malformed)?)
 }
 
-impl Frame {
-    #[inline(always)]
-    fn read(bytes: &[u8], stripped: Option<u16>) -> Option<Frame> {
-        let (eth, rest) = Ethernet::parse(bytes).ok()?;
-        let untagged = Frame {
-            macs: MacPair::parse(bytes).ok()?,
-            tci: stripped.unwrap_or(0),
-            ethertype: eth.ethertype(),
-            header: Ethernet::LEN,
-        };
-        if stripped.is_some() || untagged.ethertype != eth::VLAN {
-            return Some(untagged);
-        }
-        let (tag, _) = Tag::parse(rest).ok()?;
-        Some(Frame {
-            tci: tag.tci(),
-            ethertype: tag.ethertype(),
-            header: Ethernet::LEN + Tag::LEN,
-            ..untagged
-        })
-    }
+/// The two bytes before the payload: they say what it is.
+#[inline(always)]
+fn ethertype<const HEADER: usize>(frame: &[u8]) -> Step<u16> {
+    let bytes = frame.get(HEADER - 2..HEADER).and_then(|bytes| bytes.first_chunk());
+    Ok(u16::from_be_bytes(*bytes.ok_or(Drop::Malformed)?))
 }
 
-/// What is not plainly IPv4 to us: lets other IPv4 frames to us through, too; ARP goes to the service thread.
-#[cold]
+/// What is not plainly IPv4 to us: lets other packets to us through, too; ARP goes to the service thread.
 #[inline(never)]
 fn addressed(
     context: &mut Context<'_>,
     frame: &[u8],
     header: usize,
-    vif: Option<&Vif>,
-) -> Step<()> {
-    // The two bytes before the payload say what it is.
-    let ethertype = frame.get(..header).and_then(|header| header.last_chunk());
-    let (Ok((ethernet, _)), Some(ethertype)) = (Ethernet::parse(frame), ethertype) else {
-        return Err(Drop::Malformed.into());
-    };
-    let (destination, ethertype) = (ethernet.destination, u16::from_be_bytes(*ethertype));
-    if vif.is_some_and(|vif| vif.mac != ethernet.source) {
-        return Err(Drop::UnknownSourceMac.into());
+    from: Option<(VifId, &Vif)>,
+) -> Step<Family> {
+    let family = to_us(context, frame, header, from);
+    match from {
+        Some((id, _)) => family.map_err(|end| context.at(Origin::Instance(id), end)),
+        None => family,
+    }
+}
+
+#[inline(always)]
+fn to_us(
+    context: &mut Context<'_>,
+    frame: &[u8],
+    header: usize,
+    from: Option<(VifId, &Vif)>,
+) -> Step<Family> {
+    let (ethernet, _) = Ethernet::parse(frame).map_err(|_| Drop::Malformed)?;
+    let (link, packet) = frame.split_at_checked(header).ok_or(Drop::Malformed)?;
+    let ethertype = u16::from_be_bytes(*link.last_chunk().ok_or(Drop::Malformed)?);
+    if let Some((_, vif)) = from {
+        if !vif.up {
+            return Err(Drop::VifDown.into());
+        }
+        if vif.mac != ethernet.source {
+            return Err(Drop::UnknownSourceMac.into());
+        }
     }
     // Instances know the gateway's MAC, the underlay only the port's.
-    let ours = context.open.is_some_and(|port| port.mac == destination)
-        || vif.is_some() && destination == Mac::GATEWAY;
-    if ethertype == eth::ARP && (ours || destination == Mac::BROADCAST) {
-        let vrf = vif.map_or(VrfId::MASTER, |vif| vif.vrf);
-        let (start, length, tunnelled) = (header as u32, u16::MAX, false);
-        let place = Place { start, length, vrf, vif: context.vif, tunnelled };
-        return Err(context.punt(Punt::Arp, place));
+    let destination = ethernet.destination;
+    let ours = from.is_some() && destination == Mac::GATEWAY
+        || context.open.is_some_and(|port| port.mac == destination);
+    match ethertype {
+        eth::IPV4 if ours => Ok(Family::V4),
+        // Only inside tunnels and from instances: the underlay is IPv4.
+        eth::IPV6 if ours && from.is_some() => Ok(Family::V6),
+        eth::ARP if ours || destination == Mac::BROADCAST => {
+            let vrf = from.map_or(VrfId::MASTER, |(_, vif)| vif.vrf);
+            let (start, length, vif) = (header as u16, u16::MAX, from.map(|(id, _)| id));
+            let place = Place { start, length, vrf, vif, tunnelled: false };
+            Err(context.punt(Punt::Arp, place))
+        }
+        _ if ours => Err(Drop::UnsupportedEthertype.into()),
+        eth::IPV6 if ipv6::is_neighbor_discovery(packet) => Err(Drop::NeighborDiscovery.into()),
+        _ if destination.is_multicast() => Err(Drop::Multicast.into()),
+        _ => Err(Drop::WrongDestinationMac.into()),
     }
-    if !ours {
-        let group = destination.is_multicast();
-        return Err(if group { Drop::Multicast } else { Drop::WrongDestinationMac }.into());
-    }
-    if ethertype != eth::IPV4 {
-        return Err(Drop::UnsupportedEthertype.into());
-    }
-    Ok(())
 }

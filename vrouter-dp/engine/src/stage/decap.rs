@@ -1,47 +1,125 @@
-//! decap: from what arrived to the IPv4 packet that is to be routed, and the VRF to route it in.
+//! decap: from what arrived to the packet that is to be routed, and the VRF to route it in.
 //!
 //! Exits: drop `malformed inner-checksum martian multicast` for a packet from an instance; for one from the fabric also
 //! `outer-checksum not-local outer-fragment unsupported-protocol tunnel-source invalid-label-stack invalid-label label-ttl`;
 //! punt `local` for ICMP to the node itself.
 //!
 //! Tunnels: MPLS in UDP to port 6635 or 51234 (RFC 7510; a UDP checksum that is there must be right), MPLS in GRE (RFC 4023;
-//! checksum and key fields accepted). The outer source must be the end of a tunnel or lie in the accepted prefixes.
+//! checksum and key fields accepted). The outer source must be the end of a tunnel or lie in the accepted prefixes. What is behind
+//! the label is IPv4 or IPv6 by its first four bits.
 
-use wire::Malformed;
 use wire::eth;
 use wire::gre::Gre;
-use wire::ipv4::{self, Fields};
+use wire::ipv4::{self, Fields, Ipv4};
+use wire::ipv6;
 use wire::mpls::Mpls;
 use wire::udp::{self, Udp};
+use wire::{Malformed, icmp};
 
+use super::burst::Burst;
 use super::classify::Arrival;
-use super::{Context, Inner, Origin, Place, Step, is_multicast, routable};
+use super::{Context, End, Family, Inner, Origin, Place, Source, Step, is_multicast, unicast_v4};
 use crate::drops::{Drop, Punt};
+use crate::pipeline::BATCH;
 use crate::seam::{LabelTarget, VrfId};
 
-/// A packet from an instance: there is nothing around it.
+/// A packet from an instance, that begins at `start`: there is nothing around it. Who sent it, for policy.
 #[inline(always)]
-pub(crate) fn bare<'a>(frame: &[u8], arrival: Arrival<'a>) -> Step<Inner<'a>> {
-    let Arrival { id, vif, start } = arrival;
-    let ip = routable(frame.get(start..).ok_or(Drop::Malformed)?)?;
-    Ok(Inner { ip, start, vrf: vif.vrf, origin: Origin::Instance(id, vif), deliver: None })
+pub(crate) fn bare(
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    start: usize,
+    arrival: &Arrival<'_>,
+) -> Step<Source> {
+    let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
+    let (vrf, origin) = (arrival.vif.vrf, Origin::Instance(arrival.id));
+    match arrival.family {
+        Family::V4 => v4(burst, place, bytes, start, vrf, origin).map(Source::V4),
+        Family::V6 => v6(burst, place, bytes, start, vrf, origin).map(Source::V6),
+    }
 }
 
 /// A packet that the service thread made: it is trusted to know its addresses.
-pub(crate) fn own<'a>(packet: &[u8], vrf: VrfId) -> Step<Inner<'a>> {
-    let ip = super::ipv4(packet, Drop::InnerChecksum)?;
-    Ok(Inner { ip, start: 0, vrf, origin: Origin::Own, deliver: None })
+pub(crate) fn own(packet: &[u8], vrf: VrfId) -> Step<Inner> {
+    let length = super::ipv4(packet, Drop::InnerChecksum)?.total_len;
+    Ok(Inner { start: 0, length, vrf, origin: Origin::Own, family: Family::V4 })
 }
 
 /// A packet from the underlay that begins at `start`: out of its tunnel.
 #[inline(always)]
-pub(crate) fn tunnel<'a>(context: &mut Context<'a>, frame: &[u8], start: usize) -> Step<Inner<'a>> {
+pub(crate) fn tunnel(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    start: usize,
+) -> Step<()> {
     let packet = frame.get(start..).ok_or(Drop::Malformed)?;
-    let outer = super::ipv4(packet, Drop::OuterChecksum)?;
-    if !context.tables.owns(outer.destination) {
-        let group = is_multicast(outer.destination);
-        return Err(if group { Drop::Multicast } else { Drop::NotLocal }.into());
+    if is_plain::<OVER_UDP>(packet) {
+        return plain::<OVER_UDP>(context, burst, place, packet, start);
     }
+    if is_plain::<OVER_GRE>(packet) {
+        return plain::<OVER_GRE>(context, burst, place, packet, start);
+    }
+    general(context, burst, place, packet, start)
+}
+
+/// Bytes in front of the label, in nearly every packet: IPv4 without options, and UDP or GRE.
+const OVER_UDP: usize = Ipv4::LEN + Udp::LEN;
+const OVER_GRE: usize = Ipv4::LEN + Gre::LEN;
+
+/// Whether `STACK` bytes of the most usual form are in front of the label, and room for IPv4 behind it: whole, and over UDP to the
+/// assigned port without checksum, or over GRE without options. All of it but the lengths at a glance.
+#[inline(always)]
+fn is_plain<const STACK: usize>(packet: &[u8]) -> bool {
+    // UDP is the longer one.
+    let Some(head) = packet.first_chunk::<{ OVER_GRE + Mpls::LEN + Ipv4::LEN }>() else {
+        return false;
+    };
+    let [first, _, _, _, _, _, flags, offset, _, protocol, ..] = *head;
+    if first != 0x45 || flags & 0x3f | offset != 0 {
+        return false;
+    }
+    let middle = &head[Ipv4::LEN..];
+    match STACK {
+        OVER_UDP => {
+            protocol == ipv4::UDP
+                && middle[2..4] == udp::MPLS.to_be_bytes()
+                && middle[6..8] == [0, 0]
+                && packet.len() >= OVER_UDP + Mpls::LEN + Ipv4::LEN
+                && usize::from(u16::from_be_bytes([middle[4], middle[5]])) + Ipv4::LEN
+                    == usize::from(u16::from_be_bytes([head[2], head[3]]))
+        }
+        _ => protocol == ipv4::GRE && middle[..Gre::LEN] == [0, 0, 0x88, 0x47],
+    }
+}
+
+#[inline(always)]
+fn plain<const STACK: usize>(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    packet: &[u8],
+    start: usize,
+) -> Step<()> {
+    let outer = super::ipv4(packet, Drop::OuterChecksum)?;
+    admit(context, &outer)?;
+    let stack = packet.get(STACK..usize::from(outer.total_len)).ok_or(Drop::Malformed)?;
+    label(context, burst, place, stack, start + STACK)
+}
+
+/// Any form: with options, fragments, other protocols and ports, checksums.
+#[inline(never)]
+fn general(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    packet: &[u8],
+    start: usize,
+) -> Step<()> {
+    let outer = super::ipv4(packet, Drop::OuterChecksum)?;
+    local(context, outer.destination)?;
     if outer.is_fragment() {
         return Err(Drop::OuterFragment.into());
     }
@@ -51,24 +129,42 @@ pub(crate) fn tunnel<'a>(context: &mut Context<'a>, frame: &[u8], start: usize) 
         ipv4::UDP => in_udp(&outer, payload)?,
         ipv4::GRE => in_gre(payload)?,
         ipv4::ICMP => {
-            let (start, length, vrf) = (start as u32, outer.total_len, VrfId::MASTER);
+            let (start, length, vrf) = (start as u16, outer.total_len, VrfId::MASTER);
             let place = Place { start, length, vrf, vif: None, tunnelled: false };
             return Err(context.punt(Punt::Local, place));
         }
         _ => return Err(Drop::UnsupportedProtocol.into()),
     };
-    if outer.source != context.tunnel_source {
-        accepted(context, outer.source)?;
+    admit(context, &outer)?;
+    label(context, burst, place, stack, start + header + (payload.len() - stack.len()))
+}
+
+fn local(context: &Context<'_>, destination: u32) -> Step<()> {
+    if context.tables.owns(destination) {
+        return Ok(());
     }
-    label(context, stack, start + header + (payload.len() - stack.len()))
+    let group = is_multicast(destination);
+    Err(if group { Drop::Multicast } else { Drop::NotLocal }.into())
+}
+
+/// Lets tunnel packets through that are for us and from somebody who may send them.
+#[inline(always)]
+fn admit(context: &mut Context<'_>, outer: &Fields) -> Step<()> {
+    let ends = u64::from(outer.source) << 32 | u64::from(outer.destination);
+    if context.tunnel_ends == Some(ends) {
+        return Ok(());
+    }
+    admit_others(context, ends)
 }
 
 #[inline(never)]
-fn accepted(context: &mut Context<'_>, source: u32) -> Step<()> {
+fn admit_others(context: &mut Context<'_>, ends: u64) -> Step<()> {
+    let (source, destination) = ((ends >> 32) as u32, ends as u32);
+    local(context, destination)?;
     if !context.tables.fib.is_tunnel_source(source.into()) {
         return Err(Drop::TunnelSource.into());
     }
-    context.tunnel_source = source;
+    context.tunnel_ends = Some(ends);
     Ok(())
 }
 
@@ -101,25 +197,112 @@ fn in_gre(payload: &[u8]) -> Step<&[u8]> {
 
 /// The stack begins at `start` of the frame, and ends where the outer packet ends.
 #[inline(always)]
-fn label<'a>(context: &mut Context<'a>, stack: &[u8], start: usize) -> Step<Inner<'a>> {
+fn label(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    stack: &[u8],
+    start: usize,
+) -> Step<()> {
     let (entry, payload) = Mpls::parse(stack).map_err(|_| Drop::Malformed)?;
     if !entry.is_bottom() {
         return Err(Drop::InvalidLabelStack.into());
     }
-    let target = context.tables.labels.target(entry.label()).ok_or(Drop::InvalidLabel)?;
-    let (vrf, deliver) = match target {
-        LabelTarget::Vrf(vrf) => (vrf, None),
-        LabelTarget::Vif(id) => {
-            let vif = context.tables.vifs.load(id.index()).ok_or(Drop::InvalidLabel)?;
-            context.vif = Some(id);
-            (vif.vrf, Some(id))
+    // They come in runs, too.
+    let label = entry.label();
+    if context.label != label {
+        context.changes += 1;
+        context.label = label;
+        context.target = context.tables.labels.target(label);
+    }
+    let target = context.target.ok_or(Drop::InvalidLabel)?;
+    let vrf = match target {
+        LabelTarget::Vrf(vrf) => vrf,
+        LabelTarget::Vif(vif) => {
+            burst.deliver(place, vif);
+            context.tables.vifs.load(vif.index()).ok_or(Drop::InvalidLabel)?.vrf
         }
     };
-    let ip = routable(payload)?;
-    let inner = Inner { ip, start: start + Mpls::LEN, vrf, origin: Origin::Tunnel, deliver };
+    let start = start + Mpls::LEN;
+    // What is behind it says by its first four bits.
+    let routable = match payload.first().map(|first| first >> 4) {
+        Some(4) => v4(burst, place, payload, start, vrf, Origin::Tunnel).and_then(martian_v4).err(),
+        Some(6) => v6(burst, place, payload, start, vrf, Origin::Tunnel).err(),
+        _ => Some(Drop::Malformed.into()),
+    };
+    if let Some(end) = routable {
+        return Err(behind(context, target, end));
+    }
     // RFC 3032 2.4.3: it goes no further. The sender is told as for its own TTL, so that a traceroute has no gap here.
     if entry.ttl() <= 1 {
-        return Err(context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, inner.place()));
+        let inner = &burst.inners[place % BATCH];
+        let end = context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, inner);
+        return Err(behind(context, target, end));
     }
-    Ok(inner)
+    Ok(())
+}
+
+/// The end of a packet whose label was good: at the interface that it leads to.
+#[cold]
+fn behind(context: &mut Context<'_>, target: LabelTarget, end: End) -> End {
+    match target {
+        LabelTarget::Vif(vif) => context.towards(Origin::Tunnel, vif, end),
+        LabelTarget::Vrf(_) => end,
+    }
+}
+
+/// Checks an IPv4 packet to be routed and where it goes: that must be such that a router forwards. It then has its place. Who sent
+/// it is returned and not yet checked.
+#[inline(always)]
+fn v4(
+    burst: &mut Burst,
+    place: usize,
+    bytes: &[u8],
+    start: usize,
+    vrf: VrfId,
+    origin: Origin,
+) -> Step<u32> {
+    let Fields { total_len, source, destination, .. } = super::ipv4(bytes, Drop::InnerChecksum)?;
+    unicast_v4(destination)?;
+    let (start, length, family) = (start as u16, total_len, Family::V4);
+    burst.inners[place % BATCH] = Inner { start, length, vrf, origin, family };
+    burst.v4[place % BATCH] = (vrf, destination);
+    Ok(source)
+}
+
+/// RFC 1812 5.3.7: what a router does not forward by its source.
+#[inline(always)]
+pub(crate) fn martian_v4(source: u32) -> Step<()> {
+    if icmp::host_bits(source) { Ok(()) } else { Err(Drop::Martian.into()) }
+}
+
+/// As [`v4`], of an IPv6 packet; its source is checked.
+#[inline(never)]
+fn v6(
+    burst: &mut Burst,
+    place: usize,
+    bytes: &[u8],
+    start: usize,
+    vrf: VrfId,
+    origin: Origin,
+) -> Step<u128> {
+    let ip = super::ipv6(bytes)?;
+    let (source, destination) = (ip.source(), ip.destination());
+    if !ipv6::forwardable(source) || !ipv6::forwardable(destination) {
+        let reason = if ipv6::is_neighbor_discovery(bytes) {
+            Drop::NeighborDiscovery
+        } else if ipv6::is_multicast(destination) {
+            Drop::Multicast
+        } else {
+            Drop::Martian
+        };
+        return Err(reason.into());
+    }
+    // A frame is never that long.
+    let length = u16::try_from(ip.total_len()).map_err(|_| Drop::Malformed)?;
+    let (start, family) = (start as u16, Family::V6);
+    burst.inners[place % BATCH] = Inner { start, length, vrf, origin, family };
+    burst.v6[place % BATCH] = (vrf, destination);
+    burst.ipv6 |= 1 << place;
+    Ok(source)
 }

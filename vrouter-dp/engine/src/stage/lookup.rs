@@ -1,101 +1,192 @@
 //! lookup: where a packet goes, by longest prefix match in its VRF or straight by its label.
 //!
-//! Exits: drop `no-route discard-route unresolved-nexthop tunnel-to-tunnel unsupported-protocol`, punt `local` for ICMP to an
-//! address that we hold in the VRF.
+//! Exits: drop `no-route discard-route unresolved-nexthop tunnel-to-tunnel unsupported-protocol neighbor-discovery`, punt `local`
+//! for ICMP to an address that we hold in the VRF.
+//!
+//! All packets of a burst are looked up together: their cache misses overlap.
 
-use wire::{Label, ipv4};
+use wire::ipv4::{self, Ipv4};
+use wire::ipv6;
 
-use super::{Context, Inner, Origin, Step};
+use super::burst::{Burst, places};
+use super::{Context, End, Family, Inner, Origin, Step, flow};
+use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
-use crate::seam::{GroupId, Nexthop, VifId};
-use crate::table::nexthop::Word;
-use crate::table::{Adjacency, Tunnel, Vif};
+use crate::pipeline::BATCH;
+use crate::seam::{Encapsulation, GroupId, Nexthop, TunnelId, VifId};
+use crate::table::nexthop::{To, Word};
+use crate::table::{Adjacency, Fib, Tunnel, Vif};
 
 /// Where a packet goes.
 pub(crate) enum Hop<'a> {
     Vif(VifId, &'a Vif),
-    Tunnel(Way<'a>),
+    Udp(Way<'a>),
+    Gre(Way<'a>),
 }
 
 /// A tunnel, how to get to its end, and the label for there.
 pub(crate) struct Way<'a> {
     pub tunnel: &'a Tunnel,
     pub adjacency: &'a Adjacency,
-    pub label: Label,
+    /// The label in the upper 20 bits, as in a label stack entry.
+    pub label: u32,
 }
 
 impl Way<'_> {
-    /// Largest IPv4 packet, in bytes, that it carries.
+    /// Largest packet, in bytes, that it carries.
     #[inline(always)]
     pub fn mtu(&self) -> u16 {
         self.adjacency.mtu.saturating_sub(self.tunnel.overhead)
     }
 }
 
-/// The next hop of the best route, if there is one.
+/// Finds the best route of every packet that needs one.
 #[inline(always)]
-pub(crate) fn find(context: &Context<'_>, inner: &Inner<'_>) -> Word {
-    if let Some(vif) = inner.deliver {
-        return Word::vif(vif);
+pub(crate) fn routes(context: &Context<'_>, burst: &mut Burst) {
+    let fib = context.tables.fib;
+    let v4 = burst.is_v4();
+    if v4 == burst.all() {
+        let count = burst.count.min(BATCH);
+        let keys = burst.v4[..count].iter();
+        for ((vrf, address), found) in keys.zip(&mut burst.found[..count]) {
+            *found = fib.lookup(*vrf, (*address).into());
+        }
+    } else {
+        mixed(fib, burst, v4);
     }
-    let id = context.tables.fib.lookup(inner.vrf, inner.ip.destination.into());
-    context.tables.nexthops.word(id)
+}
+
+/// As [`routes`], when not all are IPv4.
+#[inline(never)]
+fn mixed(fib: &Fib, burst: &mut Burst, v4: u64) {
+    for place in places(v4) {
+        let (vrf, address) = burst.v4[place];
+        burst.found[place] = fib.lookup(vrf, address.into());
+    }
+    for place in places(burst.is_v6()) {
+        let (vrf, address) = burst.v6[place];
+        burst.found[place] = fib.lookup6(vrf, address.into());
+    }
+}
+
+/// Asks for what the routes lead to, if the burst is so scattered that this is worth it.
+#[inline(always)]
+pub(crate) fn ahead(context: &Context<'_>, burst: &Burst) {
+    if context.changes > SCATTERED {
+        prefetch(context, burst);
+    }
+}
+
+/// Packets of a burst with another interface or label than the one before, from which on records are asked for ahead: below that,
+/// most of what they need is at hand.
+pub(crate) const SCATTERED: u32 = BATCH as u32 / 4;
+
+/// Each step by all packets, so that the misses of one step overlap.
+#[inline(never)]
+fn prefetch(context: &Context<'_>, burst: &Burst) {
+    let tables = &context.tables;
+    let found = &burst.found[..burst.count.min(BATCH)];
+    for id in found {
+        tables.nexthops.prefetch(*id);
+    }
+    for id in found {
+        match tables.nexthops.word(*id).to() {
+            To::Tunnel(tunnel, _) => tables.tunnels.prefetch_record(tunnel.index()),
+            To::Vif(vif) => context.ask(vif),
+            To::Other => {}
+        }
+    }
+}
+
+/// The next hop of a packet of our own.
+pub(crate) fn one<B: Buf>(context: &Context<'_>, packet: &B, inner: &Inner) -> Step<Word> {
+    let (ip, _) = Ipv4::parse(inner.bytes(packet.data())?).map_err(|_| Drop::Malformed)?;
+    let id = context.tables.fib.lookup(inner.vrf, ip.destination());
+    Ok(context.tables.nexthops.word(id))
 }
 
 /// What the next hop stands for at this moment, or the exit that it is.
 #[inline(always)]
-pub(crate) fn hop<'a>(context: &mut Context<'a>, inner: &Inner<'_>, found: Word) -> Step<Hop<'a>> {
-    let nexthop = match found.nexthop().ok_or(Drop::NoRoute)? {
-        Nexthop::Group(group) => path(context, inner, group)?,
-        nexthop => nexthop,
+pub(crate) fn hop<'a, B: Buf>(
+    context: &mut Context<'a>,
+    packet: &B,
+    inner: &Inner,
+    found: Word,
+) -> Step<Hop<'a>> {
+    let to = match found.to() {
+        To::Other => other(context, packet, inner, found)?,
+        to => to,
     };
-    match nexthop {
-        Nexthop::Vif(id) => {
-            context.vif = context.vif.or(Some(id));
-            Ok(Hop::Vif(id, context.tables.vifs.load(id.index()).ok_or(Drop::NoRoute)?))
-        }
-        Nexthop::Tunnel { tunnel, label } => {
+    match to {
+        To::Tunnel(tunnel, label) => {
             // Split horizon: otherwise two PEs whose routes point at each other would play ping-pong.
-            if matches!(inner.origin, Origin::Tunnel) {
+            if inner.origin == Origin::Tunnel {
                 return Err(Drop::TunnelToTunnel.into());
             }
             let tables = &context.tables;
             let tunnel = tables.tunnels.load(tunnel.index()).ok_or(Drop::NoRoute)?;
             let adjacency = tunnel.adjacency.and_then(|id| tables.adjacencies.load(id.index()));
             let adjacency = adjacency.ok_or(Drop::UnresolvedNexthop)?;
-            Ok(Hop::Tunnel(Way { tunnel, adjacency, label }))
+            let way = Way { tunnel, adjacency, label };
+            match tunnel.encapsulation {
+                Encapsulation::MplsOverUdp => Ok(Hop::Udp(way)),
+                Encapsulation::MplsOverGre => Ok(Hop::Gre(way)),
+            }
         }
-        Nexthop::Discard | Nexthop::Group(_) => Err(Drop::DiscardRoute.into()),
-        // What we send to ourselves would come back for ever.
-        Nexthop::Receive => match inner.place() {
-            None => Err(Drop::NoRoute.into()),
-            Some(place) if inner.ip.protocol == ipv4::ICMP => Err(context.punt(Punt::Local, place)),
-            Some(_) => Err(Drop::UnsupportedProtocol.into()),
-        },
+        To::Vif(id) => Ok(Hop::Vif(id, context.tables.vifs.load(id.index()).ok_or(Drop::NoRoute)?)),
+        To::Other => Err(Drop::NoRoute.into()),
+    }
+}
+
+/// A next hop that is neither a tunnel nor an interface: a group leads to one.
+#[cold]
+#[inline(never)]
+fn other<B: Buf>(context: &mut Context<'_>, packet: &B, inner: &Inner, found: Word) -> Step<To> {
+    match found.nexthop().ok_or(Drop::NoRoute)? {
+        Nexthop::Group(group) => path(context, packet, inner, group),
+        Nexthop::Receive => Err(ours(context, packet, inner)),
+        Nexthop::Discard => Err(Drop::DiscardRoute.into()),
+        Nexthop::Tunnel { .. } | Nexthop::Vif(_) => Ok(found.to()),
+    }
+}
+
+/// The end of a packet to an address of ours.
+fn ours<B: Buf>(context: &mut Context<'_>, packet: &B, inner: &Inner) -> End {
+    // What we send to ourselves would come back for ever.
+    let (Some(place), Ok(bytes)) = (inner.place(), inner.bytes(packet.data())) else {
+        return Drop::NoRoute.into();
+    };
+    match inner.family {
+        Family::V4 if Ipv4::parse(bytes).is_ok_and(|(ip, _)| ip.protocol() == ipv4::ICMP) => {
+            context.punt(Punt::Local, place)
+        }
+        Family::V6 if ipv6::is_neighbor_discovery(bytes) => Drop::NeighborDiscovery.into(),
+        _ => Drop::UnsupportedProtocol.into(),
     }
 }
 
 /// The path of the group that the flow takes: one that can carry it, if there is one.
-#[inline(never)]
-fn path(context: &Context<'_>, inner: &Inner<'_>, group: GroupId) -> Step<Nexthop> {
+fn path<B: Buf>(context: &Context<'_>, packet: &B, inner: &Inner, group: GroupId) -> Step<To> {
     let tables = &context.tables;
     let group = tables.groups.load(group.index()).ok_or(Drop::NoRoute)?;
-    let flow = u64::from(inner.ip.source) << 32 | u64::from(inner.ip.destination);
-    let hash = flow.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut paths = group.paths(hash).filter_map(|id| tables.nexthops.nexthop(id));
+    // The upper bits become the source port of the tunnel: these are other ones.
+    let hash = flow::hash(inner.bytes(packet.data())?, inner.family).rotate_left(32);
+    let mut paths = group.paths(hash).map(|id| tables.nexthops.word(id).to());
     let first = paths.next().ok_or(Drop::NoRoute)?;
-    Ok(std::iter::once(first).chain(paths).find(|path| carries(context, *path)).unwrap_or(first))
+    Ok(std::iter::once(first).chain(paths).find(|path| carries(context, path)).unwrap_or(first))
 }
 
-fn carries(context: &Context<'_>, path: Nexthop) -> bool {
-    let tables = &context.tables;
-    match path {
-        Nexthop::Tunnel { tunnel, .. } => tables
-            .tunnels
-            .load(tunnel.index())
-            .and_then(|tunnel| tunnel.adjacency)
-            .is_some_and(|id| tables.adjacencies.load(id.index()).is_some()),
-        Nexthop::Vif(vif) => tables.vifs.load(vif.index()).is_some_and(|vif| vif.up),
-        _ => false,
+fn carries(context: &Context<'_>, path: &To) -> bool {
+    match *path {
+        To::Tunnel(tunnel, _) => reachable(context, tunnel),
+        To::Vif(vif) => context.tables.vifs.load(vif.index()).is_some_and(|vif| vif.up),
+        To::Other => false,
     }
+}
+
+fn reachable(context: &Context<'_>, tunnel: TunnelId) -> bool {
+    let tables = &context.tables;
+    let tunnel = tables.tunnels.load(tunnel.index());
+    let adjacency = tunnel.and_then(|tunnel| tunnel.adjacency);
+    adjacency.is_some_and(|id| tables.adjacencies.load(id.index()).is_some())
 }

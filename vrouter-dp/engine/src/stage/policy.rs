@@ -1,27 +1,47 @@
 //! policy: what may come from an instance. Its source address must be one of its own, or be routed to it.
 //!
-//! Exits: drop `spoofed-address`. Packets out of tunnels are not checked here: their sender's gateway did.
+//! Exits: drop `spoofed-address martian`. Packets out of tunnels are not checked here: their sender's gateway did.
 
-use super::{Context, Inner, Origin, Step};
+use super::classify::Arrival;
+use super::{Context, Source, Step, decap};
 use crate::drops::Drop;
 use crate::fault::{self, Fault};
-use crate::seam::{Nexthop, VifId, VrfId};
+use crate::seam::{Nexthop, NexthopId, VifId, VrfId};
+use crate::table::Vif;
 
+/// A packet from an instance.
 #[inline(always)]
-pub(crate) fn check(context: &Context<'_>, inner: &Inner<'_>) -> Step<()> {
-    let Origin::Instance(id, vif) = inner.origin else { return Ok(()) };
-    if vif.owns(inner.ip.source)
-        || fault::is(Fault::SkippedSourceCheck)
-        || leads_back(context, inner.vrf, inner.ip.source, id)
-    {
-        return Ok(());
+pub(crate) fn check(context: &Context<'_>, arrival: &Arrival<'_>, source: Source) -> Step<()> {
+    let Arrival { id, vif, .. } = *arrival;
+    match source {
+        // Nearly all. 0 stands for none.
+        Source::V4(source) if source == vif.address && source != 0 => Ok(()),
+        Source::V4(source) => another_v4(context, id, vif, source),
+        Source::V6(source) => own(vif.owns6(source) || v6_leads_back(context, id, vif.vrf, source)),
     }
-    Err(Drop::SpoofedAddress.into())
 }
 
-/// Whether the source is in a prefix behind the instance, such as the network of a router.
+fn own(own: bool) -> Step<()> {
+    if own || fault::is(Fault::SkippedSourceCheck) {
+        Ok(())
+    } else {
+        Err(Drop::SpoofedAddress.into())
+    }
+}
+
+/// A source that is not the first address of the instance: another one, or in a prefix behind it, such as the network of a router.
 #[inline(never)]
-fn leads_back(context: &Context<'_>, vrf: VrfId, source: u32, id: VifId) -> bool {
-    let back = context.tables.fib.lookup(vrf, source.into());
+fn another_v4(context: &Context<'_>, id: VifId, vif: &Vif, source: u32) -> Step<()> {
+    decap::martian_v4(source)?;
+    let leads_back = || leads_to(context, context.tables.fib.lookup(vif.vrf, source.into()), id);
+    own(vif.owns(source) || leads_back())
+}
+
+#[inline(never)]
+fn v6_leads_back(context: &Context<'_>, id: VifId, vrf: VrfId, source: u128) -> bool {
+    leads_to(context, context.tables.fib.lookup6(vrf, source.into()), id)
+}
+
+fn leads_to(context: &Context<'_>, back: NexthopId, id: VifId) -> bool {
     matches!(context.tables.nexthops.nexthop(back), Some(Nexthop::Vif(owner)) if owner == id)
 }

@@ -1,35 +1,61 @@
-//! rewrite: TTL, and whether the packet fits the path that it takes.
+//! rewrite: TTL or hop limit, and whether the packet fits the path that it takes.
 //!
-//! Exits: drop `ttl-exceeded too-big` (the sender is told), `needs-fragmentation`.
+//! Exits: drop `ttl-exceeded too-big` (the sender is told, if it speaks IPv4), `needs-fragmentation`.
 
-use super::{Context, Inner, Step};
+use wire::ipv4::Ipv4;
+use wire::ipv6::Ipv6;
+
+use super::{Context, Family, Inner, Step, flow};
+use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 
-/// A packet of somebody else: one hop more. `mtu` is that of the way it takes, in bytes.
+/// One hop more, except for a packet of our own (`OWN`), which starts here. `mtu` is that of the way it takes, in bytes. Returns its
+/// hops that are left, and its flow.
 #[inline(always)]
-pub(crate) fn forward(context: &mut Context<'_>, inner: &mut Inner<'_>, mtu: u16) -> Step<()> {
-    // RFC 1812 5.3.1: what would leave with TTL 0 is dropped, and the sender is told.
-    if inner.ip.ttl <= 1 {
-        return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, inner.place()));
+pub(crate) fn hop<B: Buf, const OWN: bool>(
+    context: &mut Context<'_>,
+    packet: &mut B,
+    inner: &Inner,
+    mtu: u16,
+) -> Step<(u8, u64)> {
+    let bytes = packet.data_mut().get_mut(usize::from(inner.start)..).ok_or(Drop::Malformed)?;
+    match inner.family {
+        Family::V4 => {
+            let (ip, _) = Ipv4::parse_mut(bytes).map_err(|_| Drop::Malformed)?;
+            // RFC 1812 5.3.1: what would leave with TTL 0 is dropped, and the sender is told.
+            if !OWN && ip.ttl() <= 1 {
+                return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, inner));
+            }
+            if inner.length > mtu {
+                return Err(too_long(context, inner, mtu, ip.dont_fragment()));
+            }
+            if !OWN {
+                ip.decrement_ttl();
+            }
+            Ok((ip.ttl(), flow::v4(bytes)))
+        }
+        Family::V6 => {
+            let (ip, _) = Ipv6::parse_mut(bytes).map_err(|_| Drop::Malformed)?;
+            // RFC 8200 3: what would leave with hop limit 0 is dropped.
+            if ip.hop_limit() <= 1 {
+                return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, inner));
+            }
+            if inner.length > mtu {
+                // RFC 8200 4.5: routers never fragment.
+                return Err(too_long(context, inner, mtu, true));
+            }
+            ip.set_hop_limit(ip.hop_limit() - 1);
+            Ok((ip.hop_limit(), flow::v6(bytes)))
+        }
     }
-    fits(context, inner, mtu)?;
-    inner.ip.decrement_ttl();
-    Ok(())
 }
 
-/// A packet of our own starts here.
-pub(crate) fn originate(context: &mut Context<'_>, inner: &Inner<'_>, mtu: u16) -> Step<()> {
-    fits(context, inner, mtu)
-}
-
-#[inline(always)]
-fn fits(context: &mut Context<'_>, inner: &Inner<'_>, mtu: u16) -> Step<()> {
-    if inner.ip.total_len <= mtu {
-        return Ok(());
-    }
-    if !inner.ip.dont_fragment() {
-        return Err(Drop::NeedsFragmentation.into());
+#[cold]
+#[inline(never)]
+fn too_long(context: &mut Context<'_>, inner: &Inner, mtu: u16, whole: bool) -> super::End {
+    if !whole {
+        return Drop::NeedsFragmentation.into();
     }
     // RFC 1191 4: with the MTU of the path really taken, its overhead taken off.
-    Err(context.refuse(Drop::TooBig, Punt::TooBig, mtu, inner.place()))
+    context.refuse(Drop::TooBig, Punt::TooBig, mtu, inner)
 }

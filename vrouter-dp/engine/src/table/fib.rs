@@ -128,6 +128,9 @@ impl Fib {
         NexthopId(0)
     }
 
+    pub fn lookup6(&self, _: impl Into<Trie>, _: std::net::Ipv6Addr) -> NexthopId {
+        NexthopId(0)
+    }
     /// Whether tunnel packets from `source` are accepted.
     #[inline]
     pub fn is_tunnel_source(&self, source: Ipv4Addr) -> bool {

@@ -26,9 +26,9 @@ impl LabelTable {
     #[inline]
     pub fn target(&self, label: u32) -> Option<LabelTarget> {
         let word = self.rows.get(label as usize)?.load(Ordering::Acquire);
-        match word & (VRF | VIF) {
-            VRF => Some(LabelTarget::Vrf(VrfId(word as u16))),
-            VIF => Some(LabelTarget::Vif(VifId(word as u16))),
+        match word >> 30 {
+            1 => Some(LabelTarget::Vrf(VrfId(word as u16))),
+            2 => Some(LabelTarget::Vif(VifId(word as u16))),
             _ => None,
         }
     }

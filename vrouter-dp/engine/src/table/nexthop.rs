@@ -11,6 +11,9 @@ use crate::seam::{GroupId, Nexthop, NexthopId, TunnelId, VifId};
 /// Next hops that a node can have.
 pub const NEXTHOPS: usize = 1 << 21;
 
+/// An id from here on is none: the lower half names an interface that a label led to.
+pub(crate) const DELIVER: u32 = 1 << 31;
+
 const KIND: u64 = 0b111 << 61;
 const TUNNEL: u64 = 1 << 61;
 const VIF: u64 = 2 << 61;
@@ -22,34 +25,48 @@ const GROUP: u64 = 5 << 61;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Word(u64);
 
+/// Where a word leads, as far as the way of a packet that is sent asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// A tunnel, and the label in the upper 20 bits, as in a label stack entry.
+    Tunnel(TunnelId, u32),
+    Vif(VifId),
+    /// [`Word::nexthop`] says what.
+    Other,
+}
+
 impl Word {
+    /// No next hop.
+    pub const NONE: Word = Word(0);
+
     #[inline]
     pub const fn vif(vif: VifId) -> Word {
         Word(VIF | vif.0 as u64)
     }
 
-    /// What it stands for. The two that packets are sent by come first, as plain comparisons.
+    /// Where it leads.
     #[inline(always)]
-    pub fn nexthop(self) -> Option<Nexthop> {
+    pub fn to(self) -> To {
         let Word(word) = self;
-        // Tunnel: label in the 20 bits above the id, which has the lower 32.
+        // Tunnel: label in the 20 bits above the id, which has the lower 32. The shift pushes the kind out.
         if word >> 61 == TUNNEL >> 61 {
-            let label = Label::new((word >> 32) as u32 & 0xf_ffff)?;
-            return Some(Nexthop::Tunnel { tunnel: TunnelId(word as u32), label });
+            return To::Tunnel(TunnelId(word as u32), ((word >> 32) as u32) << 12);
         }
-        if word >> 61 == VIF >> 61 {
-            return Some(Nexthop::Vif(VifId(word as u16)));
-        }
-        self.no_way()
+        if word >> 61 == VIF >> 61 { To::Vif(VifId(word as u16)) } else { To::Other }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn no_way(self) -> Option<Nexthop> {
-        match self.0 & KIND {
+    /// What it stands for.
+    pub fn nexthop(self) -> Option<Nexthop> {
+        let Word(word) = self;
+        match word & KIND {
+            TUNNEL => {
+                let label = Label::new((word >> 32) as u32 & 0xf_ffff)?;
+                Some(Nexthop::Tunnel { tunnel: TunnelId(word as u32), label })
+            }
+            VIF => Some(Nexthop::Vif(VifId(word as u16))),
             RECEIVE => Some(Nexthop::Receive),
             DISCARD => Some(Nexthop::Discard),
-            GROUP => Some(Nexthop::Group(GroupId(self.0 as u32))),
+            GROUP => Some(Nexthop::Group(GroupId(word as u32))),
             _ => None,
         }
     }
@@ -86,10 +103,14 @@ impl NexthopTable {
         self.word(id).nexthop()
     }
 
-    /// The same, as it stands in the table.
+    /// The same, as it stands in the table; an id from [`DELIVER`] on is that interface.
     #[inline]
     pub(crate) fn word(&self, id: NexthopId) -> Word {
-        Word(self.rows.get(id.index()).map_or(0, |row| row.load(Ordering::Acquire)))
+        match self.rows.get(id.index()) {
+            Some(row) => Word(row.load(Ordering::Acquire)),
+            None if id.0 >= DELIVER => Word::vif(VifId(id.0 as u16)),
+            None => Word::NONE,
+        }
     }
 
     /// Asks for the word of `id`.

@@ -69,11 +69,8 @@ fn classification() {
     expect(GATEWAY, &tagged(Mac::BROADCAST, A_MAC, 107, eth::IPV4, &payload), Drop::Multicast);
     let group = Mac([0x33, 0x33, 0, 0, 0, 1]);
     expect(GATEWAY, &tagged(group, A_MAC, 107, eth::IPV6, &payload), Drop::Multicast);
-    expect(
-        GATEWAY,
-        &tagged(Mac::GATEWAY, A_MAC, 107, eth::IPV6, &payload),
-        Drop::UnsupportedEthertype,
-    );
+    expect(FABRIC, &plain(FABRIC_MAC, A_MAC, eth::IPV6, &payload), Drop::UnsupportedEthertype);
+    expect(FABRIC, &with(&from_pe(1001, &payload), 2, 3), Drop::WrongDestinationMac);
     expect(
         GATEWAY,
         &tagged(Mac::GATEWAY, A_MAC, 107, eth::VLAN, &payload),
@@ -238,6 +235,9 @@ fn the_fabric_side() {
         fragment[24..26].copy_from_slice(&sum.to_be_bytes());
         expect(FABRIC, &fragment, Drop::OuterFragment);
     }
+    let nobody = Ipv4Addr::UNSPECIFIED;
+    expect(FABRIC, &outer(nobody, nobody, 17, &udp(6635, &stack), |_| {}), Drop::NotLocal);
+    expect(FABRIC, &outer(nobody, US, 17, &udp(6635, &stack), |_| {}), Drop::TunnelSource);
     let stranger = Ipv4Addr::new(203, 0, 113, 9);
     expect(FABRIC, &outer(stranger, US, 17, &udp(6635, &stack), |_| {}), Drop::TunnelSource);
     expect(FABRIC, &over(17, &udp(53, &stack)), Drop::UnsupportedProtocol);
@@ -255,7 +255,8 @@ fn the_fabric_side() {
     expect(FABRIC, &from_pe(1003, &inner), Drop::InvalidLabel);
     expect(FABRIC, &over(17, &udp(6635, &[0, 0, 0x01, 64])), Drop::InvalidLabel);
     expect(FABRIC, &from_pe(1001, &with(&inner, 10, 0)), Drop::InnerChecksum);
-    expect(FABRIC, &from_pe(1001, &with(&inner, 0, 0x60)), Drop::Malformed);
+    expect(FABRIC, &from_pe(1001, &with(&inner, 0, 0x50)), Drop::Malformed);
+    expect(FABRIC, &from_pe(1001, &[]), Drop::Malformed);
     expect(
         FABRIC,
         &from_pe(1001, &packet(FAR, [10, 9, 0, 1].into(), 60, |_| {})),
@@ -401,7 +402,10 @@ fn example(reason: Drop) -> Option<(PortId, Vec<u8>)> {
         Drop::UnknownSourceMac => (GATEWAY, tagged(Mac::GATEWAY, A_MAC, 108, eth::IPV4, &inner)),
         Drop::WrongDestinationMac => (GATEWAY, tagged(A_MAC, A_MAC, 107, eth::IPV4, &inner)),
         Drop::Multicast => (GATEWAY, tagged(Mac::BROADCAST, A_MAC, 107, eth::IPV4, &inner)),
-        Drop::UnsupportedEthertype => (GATEWAY, tagged(Mac::GATEWAY, A_MAC, 107, 0x86dd, &inner)),
+        Drop::UnsupportedEthertype => (GATEWAY, tagged(Mac::GATEWAY, A_MAC, 107, 0x8847, &inner)),
+        Drop::NeighborDiscovery => {
+            (GATEWAY, solicitation(Mac([0x33, 0x33, 0xff, 0, 0, 1]), "ff02::1:ff00:1"))
+        }
         Drop::InnerChecksum => (GATEWAY, with(&good(), 28, 0)),
         Drop::Martian => (GATEWAY, to([127, 0, 0, 1])),
         Drop::SpoofedAddress => (GATEWAY, from_a(&packet(B, FAR, 60, |_| {}))),

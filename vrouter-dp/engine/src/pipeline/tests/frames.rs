@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use wire::eth::{self, Ethernet, TaggedEthernet};
 use wire::ipv4::{self, Ipv4};
+use wire::ipv6::{self, Ipv6};
 use wire::mpls::Mpls;
 use wire::udp::Udp;
 use wire::{Label, Mac, VlanId};
@@ -15,8 +16,16 @@ pub const A: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 7);
 pub const B: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 8);
 pub const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 9);
 pub const A_MAC: Mac = Mac([0x52, 0x54, 0, 0, 1, 7]);
+pub const B_MAC: Mac = Mac([0x52, 0x54, 0, 0, 1, 8]);
+pub const C: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 9);
+pub const C_MAC: Mac = Mac([0x52, 0x54, 0, 0, 1, 9]);
 pub const PE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
 pub const US: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+pub const A6: &str = "2001:db8:1::7";
+pub const B6: &str = "2001:db8:1::8";
+pub const FAR6: &str = "2001:db8:9::9";
+pub const GATEWAY6: &str = "2001:db8:1::1";
 
 pub fn vlan(id: u16) -> VlanId {
     VlanId::new(id).unwrap()
@@ -89,4 +98,30 @@ pub fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
 /// MPLSoUDP from the PE, with this label and inner packet.
 pub fn from_pe(label: u32, inner: &[u8]) -> Vec<u8> {
     outer(PE, US, ipv4::UDP, &udp(6635, &labelled(label, 60, inner)), |_| {})
+}
+
+/// An IPv6 UDP packet with `payload` bytes behind its UDP header; `change` at last.
+pub fn packet6(from: &str, to: &str, payload: u16, change: impl FnOnce(&mut Ipv6)) -> Vec<u8> {
+    let mut ip =
+        Ipv6::new(from.parse().unwrap(), to.parse().unwrap(), ipv4::UDP, Udp::LEN as u16 + payload);
+    change(&mut ip);
+    let mut bytes = ip.as_bytes().to_vec();
+    bytes.extend_from_slice(Udp::new(4096, 8192, payload).as_bytes());
+    bytes.resize(bytes.len() + usize::from(payload), 0x5a);
+    bytes
+}
+
+/// A neighbour solicitation of instance A for its gateway.
+pub fn solicitation(to: Mac, target: &str) -> Vec<u8> {
+    let mut ip = Ipv6::new(A6.parse().unwrap(), target.parse().unwrap(), ipv6::ICMP, 24);
+    ip.set_hop_limit(255);
+    let mut bytes = ip.as_bytes().to_vec();
+    bytes.extend_from_slice(&[135, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend_from_slice(&GATEWAY6.parse::<std::net::Ipv6Addr>().unwrap().octets());
+    tagged(to, A_MAC, 107, eth::IPV6, &bytes)
+}
+
+/// From instance A (vif 1) to its gateway.
+pub fn from_a6(payload: &[u8]) -> Vec<u8> {
+    tagged(Mac::GATEWAY, A_MAC, 107, eth::IPV6, payload)
 }

@@ -1,0 +1,105 @@
+//! The loops over a burst: what is done for each packet stands in `pipeline.rs`.
+
+use super::{from_instance, from_underlay, send};
+use crate::buffer::Buf;
+use crate::fault;
+use crate::stage::classify::{self, Link};
+use crate::stage::{Burst, Context, End, Sent, lookup};
+use crate::table::PortRole;
+use crate::verdict::Verdict;
+
+/// What arrived, whose it is, and whether it may be sent. One loop for each kind of port: what the port decides is decided once.
+#[inline(always)]
+pub(super) fn arrive<B: Buf>(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    packets: &mut [B],
+    verdicts: &mut [Verdict],
+) {
+    burst.begin(packets.len());
+    match classify::role(context) {
+        Some(PortRole::Gateway) => {
+            if burst.scattered {
+                classify::ahead(context, packets);
+            }
+            each::<B, true>(context, burst, packets, verdicts);
+            context.settle();
+            burst.scattered = context.changes > lookup::SCATTERED;
+        }
+        Some(PortRole::Fabric) => each::<B, false>(context, burst, packets, verdicts),
+        None => {
+            for (place, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
+                *verdict = ended(context, burst, packet, place, classify::CLOSED);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn each<B: Buf, const GATEWAY: bool>(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    packets: &mut [B],
+    verdicts: &mut [Verdict],
+) {
+    const BARE: usize = Link::BARE;
+    const TAGGED: usize = Link::TAGGED;
+    for (place, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
+        fault::dawdle();
+        let tag = classify::tag(packet);
+        let frame = packet.data();
+        let step = match Link::read(frame, tag) {
+            Ok(Link::Tagged(tci)) if GATEWAY => {
+                from_instance::<TAGGED>(context, burst, place, frame, tci)
+            }
+            Ok(Link::Bare(tci)) if GATEWAY => {
+                from_instance::<BARE>(context, burst, place, frame, tci)
+            }
+            Ok(Link::Tagged(tci)) => from_underlay::<TAGGED>(context, burst, place, frame, tci),
+            Ok(Link::Bare(tci)) => from_underlay::<BARE>(context, burst, place, frame, tci),
+            Err(end) => Err(end),
+        };
+        if let Err(end) = step {
+            *verdict = ended(context, burst, packet, place, end);
+        }
+    }
+}
+
+/// The exit of a packet that arrived and goes no further.
+#[cold]
+#[inline(never)]
+fn ended<B: Buf>(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    packet: &mut B,
+    place: usize,
+    end: End,
+) -> Verdict {
+    burst.ended |= 1 << place;
+    context.end(end, packet)
+}
+
+/// The frames that leave.
+#[inline(always)]
+pub(super) fn depart<B: Buf>(
+    context: &mut Context<'_>,
+    burst: &Burst,
+    packets: &mut [B],
+    verdicts: &mut [Verdict],
+) {
+    let found = burst.inners.iter().zip(&burst.found).enumerate();
+    for ((packet, verdict), (place, (inner, found))) in packets.iter_mut().zip(verdicts).zip(found)
+    {
+        if burst.ended >> place & 1 == 1 {
+            continue;
+        }
+        let found = context.tables.nexthops.word(*found);
+        match send::<B, false>(context, packet, inner, found) {
+            Ok(Sent { port, vif }) => *verdict = Verdict::Tx { port, vif },
+            Err(end) => {
+                let end = context.at(inner.origin, end);
+                *verdict = context.end(end, packet);
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The packets of a burst between two passes: compact, in arrays that the worker keeps. Each has the place that it has in the burst.
+
+use super::{Family, Inner, Origin};
+use crate::pipeline::BATCH;
+use crate::seam::{NexthopId, VifId, VrfId};
+use crate::table::nexthop::DELIVER;
+
+/// Packets on their way.
+#[derive(Debug)]
+pub(crate) struct Burst {
+    pub inners: [Inner; BATCH],
+    /// What is looked up of IPv4, and of IPv6.
+    pub v4: [(VrfId, u32); BATCH],
+    pub v6: [(VrfId, u128); BATCH],
+    /// What was found.
+    pub found: [NexthopId; BATCH],
+    /// How many there are, those included that ended.
+    pub count: usize,
+    /// Bit by bit: whose way ended.
+    pub ended: u64,
+    /// Who is IPv6.
+    pub ipv6: u64,
+    /// Who needs no lookup: the label led straight to an interface.
+    delivered: u64,
+    /// Whether the last burst from instances came from so many that their records are asked for ahead.
+    pub scattered: bool,
+}
+
+const _: () = assert!(BATCH == u64::BITS as usize);
+
+impl Default for Burst {
+    fn default() -> Self {
+        let (origin, family) = (Origin::Own, Family::V4);
+        Burst {
+            inners: [Inner { start: 0, length: 0, vrf: VrfId::MASTER, origin, family }; BATCH],
+            v4: [(VrfId::MASTER, 0); BATCH],
+            v6: [(VrfId::MASTER, 0); BATCH],
+            found: [NexthopId(0); BATCH],
+            count: 0,
+            ended: 0,
+            ipv6: 0,
+            delivered: 0,
+            scattered: false,
+        }
+    }
+}
+
+impl Burst {
+    /// Begins a burst of `count` packets, at most [`BATCH`].
+    #[inline]
+    pub fn begin(&mut self, count: usize) {
+        self.count = count.min(BATCH);
+        (self.ended, self.ipv6, self.delivered) = (0, 0, 0);
+    }
+
+    /// The packet at this place goes to an interface without a lookup.
+    #[inline(always)]
+    pub fn deliver(&mut self, place: usize, vif: VifId) {
+        self.delivered |= 1 << place;
+        self.found[place % BATCH] = NexthopId(DELIVER | u32::from(vif.0));
+    }
+
+    /// Every place of the burst.
+    #[inline]
+    pub fn all(&self) -> u64 {
+        u64::MAX >> (BATCH - self.count.max(1))
+    }
+
+    /// Who is looked up in IPv4.
+    #[inline]
+    pub fn is_v4(&self) -> u64 {
+        self.all() & !(self.ended | self.delivered | self.ipv6)
+    }
+
+    /// Who is looked up in IPv6.
+    #[inline]
+    pub fn is_v6(&self) -> u64 {
+        self.ipv6 & !(self.ended | self.delivered)
+    }
+}
+
+/// The places of a set.
+pub(crate) fn places(mut set: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = set.trailing_zeros();
+        set &= set.wrapping_sub(1);
+        (place < u64::BITS).then_some(place as usize)
+    })
+}
