@@ -110,8 +110,6 @@ tables! {
     tunnels: TunnelId => Tunnel,
     /// Next hops. The row of an id never changes, it only comes and goes.
     nexthops: NexthopId => Nexthop,
-    /// Routes of VRFs.
-    routes: (VrfId, Ipv4Net) => NexthopId,
     /// Advertised labels.
     labels: Label => LabelTarget,
 }
@@ -144,24 +142,40 @@ fn between<K: Ord + Copy, V: PartialEq + Copy>(
     gone.chain(new.map(|(key, value)| (*key, Some(*value)))).collect()
 }
 
-/// The ops that turn `current` into `desired`.
-pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
-    ops(current, &current.changes_to(desired))
+/// Changes of routes, which are too many for a table of their own between two others: the ops themselves, each list in the order
+/// of the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// New and changed ones.
+    pub set: Vec<Op>,
+    /// Deletions of those that lead to a moved interface: see [`moved_vifs`].
+    pub left: Vec<Op>,
+    /// The other deletions.
+    pub gone: Vec<Op>,
 }
 
-/// The ops that make `changes` to `current`. Changes that change nothing give no op.
-pub fn ops(current: &Tables, changes: &Changes) -> Vec<Op> {
+/// The ops that make `changes` to `current`, and these of `routes` among them. Changes that change nothing give no op.
+pub fn ops(current: &Tables, changes: &Changes, routes: Routes) -> Vec<Op> {
     let moved = moved_vifs(current, changes);
-    let mut list = Vec::new();
+    let mut list = routes.left;
     leave_the_old_vrf(current, changes, &moved, &mut list);
     create(current, changes, &moved, &mut list);
-    route(current, changes, &moved, &mut list);
+    list.extend(routes.set);
+    for (&label, &target) in set(&current.labels, &changes.labels) {
+        list.push(Op::LabelSet { label, target });
+    }
+    list.extend(routes.gone);
+    for &label in gone(&current.labels, &changes.labels) {
+        if !label_to_moved(current, label, &moved) {
+            list.push(Op::LabelDel { label });
+        }
+    }
     delete(current, changes, &mut list);
     list
 }
 
-/// Interfaces that stay but get another VRF.
-fn moved_vifs(current: &Tables, changes: &Changes) -> BTreeSet<VifId> {
+/// Interfaces that stay but get another VRF: what leads to them goes first.
+pub fn moved_vifs(current: &Tables, changes: &Changes) -> BTreeSet<VifId> {
     let moved =
         |vif: &VifId, new: &Vif| current.vifs.get(vif).is_some_and(|old| old.vrf != new.vrf);
     changes
@@ -171,7 +185,7 @@ fn moved_vifs(current: &Tables, changes: &Changes) -> BTreeSet<VifId> {
         .collect()
 }
 
-/// Routes and labels that lead to a moved interface and go anyway, and its addresses.
+/// Labels that lead to a moved interface and go anyway, and its addresses.
 fn leave_the_old_vrf(
     current: &Tables,
     changes: &Changes,
@@ -180,11 +194,6 @@ fn leave_the_old_vrf(
 ) {
     if moved.is_empty() {
         return;
-    }
-    for (&(vrf, prefix), new) in &changes.routes {
-        if new.is_none() && route_to_moved(current, (vrf, prefix), moved) {
-            list.push(Op::RouteDel { vrf, prefix: prefix.into() });
-        }
     }
     for (&label, new) in &changes.labels {
         if new.is_none() && label_to_moved(current, label, moved) {
@@ -196,11 +205,6 @@ fn leave_the_old_vrf(
             list.push(Op::VifAddressDel { vif, address: address.into() });
         }
     }
-}
-
-fn route_to_moved(current: &Tables, key: (VrfId, Ipv4Net), moved: &BTreeSet<VifId>) -> bool {
-    let nexthop = current.routes.get(&key).and_then(|id| current.nexthops.get(id));
-    matches!(nexthop, Some(Nexthop::Vif(vif)) if moved.contains(vif))
 }
 
 fn label_to_moved(current: &Tables, label: Label, moved: &BTreeSet<VifId>) -> bool {
@@ -289,25 +293,6 @@ fn create(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &m
     }
 }
 
-fn route(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &mut Vec<Op>) {
-    for (&(vrf, prefix), &nexthop) in set(&current.routes, &changes.routes) {
-        list.push(Op::RouteSet { vrf, prefix: prefix.into(), nexthop });
-    }
-    for (&label, &target) in set(&current.labels, &changes.labels) {
-        list.push(Op::LabelSet { label, target });
-    }
-    for &(vrf, prefix) in gone(&current.routes, &changes.routes) {
-        if !route_to_moved(current, (vrf, prefix), moved) {
-            list.push(Op::RouteDel { vrf, prefix: prefix.into() });
-        }
-    }
-    for &label in gone(&current.labels, &changes.labels) {
-        if !label_to_moved(current, label, moved) {
-            list.push(Op::LabelDel { label });
-        }
-    }
-}
-
 fn delete(current: &Tables, changes: &Changes, list: &mut Vec<Op>) {
     for &id in gone(&current.nexthops, &changes.nexthops) {
         list.push(Op::NexthopDel { id });
@@ -343,7 +328,28 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn one_instance(vrf: VrfId) -> Tables {
+    type RouteTable = BTreeMap<(VrfId, Ipv4Net), NexthopId>;
+
+    /// The ops from one state to another.
+    fn diff(old: &(Tables, RouteTable), new: &(Tables, RouteTable)) -> Vec<Op> {
+        let changes = old.0.changes_to(&new.0);
+        let moved = moved_vifs(&old.0, &changes);
+        let mut routes = Routes::default();
+        for ((vrf, prefix), row) in between(&old.1, &new.1) {
+            let prefix = prefix.into();
+            let Some(nexthop) = row else {
+                let (_, id) = old.1.iter().next().unwrap();
+                let left = matches!(old.0.nexthops[id], Nexthop::Vif(vif) if moved.contains(&vif));
+                let list = if left { &mut routes.left } else { &mut routes.gone };
+                list.push(Op::RouteDel { vrf, prefix });
+                continue;
+            };
+            routes.set.push(Op::RouteSet { vrf, prefix, nexthop });
+        }
+        ops(&old.0, &changes, routes)
+    }
+
+    fn one_instance(vrf: VrfId) -> (Tables, RouteTable) {
         let (vif, nexthop) = (VifId(3), NexthopId(9));
         let label = Label::new(100).unwrap();
         let mut tables = Tables::default();
@@ -353,9 +359,8 @@ mod tests {
         tables.vifs.insert(vif, Vif { port: PortId(1), vlan, vrf, mac: Mac([2; 6]) });
         tables.vif_addresses.insert((vif, Ipv4Addr::new(10, 1, 0, 7)), ());
         tables.nexthops.insert(nexthop, Nexthop::Vif(vif));
-        tables.routes.insert((vrf, net("10.1.0.7/32")), nexthop);
         tables.labels.insert(label, LabelTarget::Vif(vif));
-        tables
+        (tables, [((vrf, net("10.1.0.7/32")), nexthop)].into())
     }
 
     fn kinds(list: &[Op]) -> Vec<String> {
@@ -367,7 +372,7 @@ mod tests {
     #[test]
     fn users_come_after_and_go_before_what_they_use() {
         let full = one_instance(VrfId(1));
-        let empty = Tables::default();
+        let empty = Default::default();
         let up = diff(&empty, &full);
         let order = [
             "VrfSet",
@@ -415,13 +420,13 @@ mod tests {
     fn a_replaced_row_is_one_op() {
         let current = one_instance(VrfId(1));
         let mut desired = current.clone();
-        if let Some(vif) = desired.vifs.get_mut(&VifId(3)) {
+        if let Some(vif) = desired.0.vifs.get_mut(&VifId(3)) {
             vif.mac = Mac([4; 6]);
         }
         assert_eq!(kinds(&diff(&current, &desired)), ["VifSet"]);
-        desired.nexthops.insert(NexthopId(10), Nexthop::Discard);
-        desired.routes.insert((VrfId(1), net("10.1.0.7/32")), NexthopId(10));
-        desired.nexthops.remove(&NexthopId(9));
+        desired.0.nexthops.insert(NexthopId(10), Nexthop::Discard);
+        desired.1.insert((VrfId(1), net("10.1.0.7/32")), NexthopId(10));
+        desired.0.nexthops.remove(&NexthopId(9));
         assert_eq!(
             kinds(&diff(&current, &desired)),
             ["VifSet", "NexthopSet", "RouteSet", "NexthopDel"]

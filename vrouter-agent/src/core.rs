@@ -3,7 +3,7 @@
 //!
 //! Inputs only note what has to be done; [`Core::poll`] does it, so that a burst of changes becomes one generation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,8 @@ pub const RESTORE_LIMIT: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Routes in one generation, so that a full table goes out in pieces.
 const BATCH: usize = 8192;
+/// Generations made at once: sessions and questions wait that long, a few milliseconds.
+const GENERATIONS_PER_POLL: usize = 4;
 
 /// See the module.
 pub struct Core<'a> {
@@ -48,6 +50,8 @@ pub struct Core<'a> {
     peering: Peering,
     /// Rows of VRFs that may lead elsewhere now.
     dirty: BTreeSet<RouteKey>,
+    /// Those of them that the next generations are made of. A row may be in both: it is looked at twice then.
+    queue: btree_set::IntoIter<RouteKey>,
     /// `local.tables` has not been planned yet.
     structure: bool,
     /// The data plane has objects of an earlier run.
@@ -112,6 +116,7 @@ impl<'a> Core<'a> {
             snapshots,
             peering: Peering::default(),
             dirty: BTreeSet::new(),
+            queue: BTreeSet::new().into_iter(),
             structure: false,
             resync: again,
             grow_after: None,
@@ -134,7 +139,7 @@ impl<'a> Core<'a> {
 
     /// Whether routes may be read from BGP: false while the data plane is behind.
     pub fn hungry(&self) -> bool {
-        self.program.room() || self.dirty.len() < BATCH
+        self.program.room() || self.dirty.len() + self.queue.len() < BATCH
     }
 
     /// Whether [`Core::poll`] should be called soon, because the data plane owes an answer.
@@ -243,7 +248,12 @@ impl<'a> Core<'a> {
         while let Ok(event) = self.carried.events.pop() {
             self.on_event(event);
         }
-        self.flush(now);
+        for _ in 0..GENERATIONS_PER_POLL {
+            if !self.flush(now) {
+                break;
+            }
+            self.program.pump(&mut self.carried.ops);
+        }
         self.sweep(now);
         self.snapshots.start(&mut self.program, now);
         self.carried.token = self.snapshots.token();
@@ -252,38 +262,47 @@ impl<'a> Core<'a> {
         self.answer(now);
     }
 
-    fn pending(&self) -> bool {
-        self.structure || self.resync || !self.dirty.is_empty()
+    /// Whether [`Core::poll`] would make more generations at once.
+    pub fn eager(&self) -> bool {
+        self.pending() && self.program.room()
     }
 
-    /// Makes a generation of what has changed, if the data plane keeps up.
-    fn flush(&mut self, now: Instant) {
-        if !self.pending() || !self.program.room() {
-            return;
+    fn pending(&self) -> bool {
+        self.structure || self.resync || !self.dirty.is_empty() || self.queue.len() > 0
+    }
+
+    /// Makes a generation of what has changed, if the data plane keeps up; false if it made none.
+    fn flush(&mut self, now: Instant) -> bool {
+        if !self.eager() {
+            return false;
         }
         let generation = self.program.next();
-        let keys: Vec<RouteKey> = if self.structure || self.dirty.len() <= BATCH {
-            std::mem::take(&mut self.dirty).into_iter().collect()
-        } else {
-            std::iter::from_fn(|| self.dirty.pop_first()).take(BATCH).collect()
-        };
-        let wanted: Vec<Wanted> = keys.into_iter().map(|key| (key, self.choose(key))).collect();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let most = if self.structure { usize::MAX } else { BATCH };
+        while wanted.len() < most {
+            if self.queue.len() == 0 {
+                self.queue = std::mem::take(&mut self.dirty).into_iter();
+            }
+            let Some(key) = self.queue.next() else { break };
+            wanted.push((key, self.choose(key)));
+        }
         let structure = self.structure.then_some(&self.local.tables);
         let ops = self.forwarding.plan(structure, wanted, &mut self.carried.ids, generation);
-        let mut ops: std::collections::VecDeque<Op> = ops.into();
-        if std::mem::take(&mut self.resync) {
-            ops.push_front(Op::Resync);
+        let resync = std::mem::take(&mut self.resync);
+        if resync {
+            self.program.ask(Op::Resync);
         }
         let structure = std::mem::take(&mut self.structure);
         if structure {
             desired::release(&self.local, &mut self.carried.ids, generation);
         }
-        if !ops.is_empty() {
+        if resync || !ops.is_empty() {
             self.submit(ops, now);
         }
         if structure {
             self.grow_after = Some(self.program.last());
         }
+        true
     }
 
     fn submit(&mut self, ops: impl IntoIterator<Item = Op>, now: Instant) -> Gen {
@@ -369,6 +388,11 @@ impl<'a> Core<'a> {
             };
             send(reply, answer);
         }
+    }
+
+    /// The last generation that every worker has seen, and the last one made.
+    pub fn generations(&self) -> (Gen, Gen) {
+        (self.program.acked(), self.program.last())
     }
 
     /// Whether the first generation is in force: packets are forwarded.

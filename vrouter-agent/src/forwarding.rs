@@ -1,13 +1,14 @@
 //! The tables as the data plane has them, and the numbers of tunnels and next hops, which live as long as a route uses them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use engine::seam::{Gen, Nexthop, NexthopId, Op, Refusal, TunnelId, VrfId};
-use ipnet::IpNet;
+use engine::seam::{Gen, Nexthop, NexthopId, Op, Refusal, TunnelId, VifId, VrfId};
+use ipnet::{IpNet, Ipv4Net};
 
-use crate::compile::{self, Changes, Hop, Tables};
-use crate::desired::{Source, lowest};
+use crate::compile::{self, Changes, Hop, Routes, Tables};
+use crate::desired::Source;
 use crate::ids::Ids;
 use crate::vrf::RouteKey;
 
@@ -29,14 +30,24 @@ pub struct NexthopUse {
     pub tunnel: Option<TunnelId>,
     /// Routes that lead to it.
     pub references: u64,
+    /// The data plane has it.
+    told: bool,
+}
+
+/// A route as the data plane has it.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    nexthop: NexthopId,
+    note: Note,
 }
 
 /// What the data plane was told.
 #[derive(Debug, Default)]
 pub struct Forwarding {
     tables: Tables,
-    notes: BTreeMap<RouteKey, Note>,
-    nexthops: BTreeMap<NexthopId, NexthopUse>,
+    routes: BTreeMap<Packed, Row>,
+    /// By number: numbers are given out from the bottom.
+    nexthops: Vec<Option<NexthopUse>>,
     tunnels: BTreeMap<TunnelId, u64>,
     /// Next hops that may have lost their last route.
     loose: BTreeSet<NexthopId>,
@@ -45,27 +56,48 @@ pub struct Forwarding {
 /// A row of a VRF as it should be; `None`: no route.
 pub type Wanted = (RouteKey, Option<(Source, Hop)>);
 
+/// A [`RouteKey`] as one number in the same order: a table of a million compares nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Packed(u64);
+
+impl Packed {
+    const VRF: u32 = 40;
+    const ADDRESS: u32 = 8;
+
+    fn new((vrf, prefix): RouteKey) -> Packed {
+        let address = u64::from(prefix.addr().to_bits());
+        let length = u64::from(prefix.prefix_len());
+        Packed(u64::from(vrf.0) << Packed::VRF | address << Packed::ADDRESS | length)
+    }
+
+    fn key(self) -> RouteKey {
+        let address = Ipv4Addr::from_bits((self.0 >> Packed::ADDRESS) as u32);
+        let prefix = Ipv4Net::new(address, self.0 as u8).unwrap_or_default();
+        (VrfId((self.0 >> Packed::VRF) as u16), prefix)
+    }
+}
+
 impl Forwarding {
-    /// The tables.
+    /// The tables but those of routes.
     pub fn tables(&self) -> &Tables {
         &self.tables
     }
 
-    /// Next hops in use.
-    pub fn nexthops(&self) -> &BTreeMap<NexthopId, NexthopUse> {
-        &self.nexthops
+    /// Next hops in use, in the order of their numbers.
+    pub fn nexthops(&self) -> impl Iterator<Item = (NexthopId, &NexthopUse)> {
+        (0..).map(NexthopId).zip(&self.nexthops).filter_map(|(id, row)| Some((id, row.as_ref()?)))
+    }
+
+    /// A next hop in use.
+    pub fn nexthop(&self, id: NexthopId) -> Option<&NexthopUse> {
+        self.nexthops.get(id.index())?.as_ref()
     }
 
     /// Routes of a VRF.
-    pub fn routes_of(
-        &self,
-        vrf: VrfId,
-    ) -> impl Iterator<Item = (RouteKey, NexthopId, Option<Note>)> {
-        self.tables
-            .routes
-            .range((vrf, lowest())..)
-            .take_while(move |((other, _), _)| *other == vrf)
-            .map(|(key, id)| (*key, *id, self.notes.get(key).copied()))
+    pub fn routes_of(&self, vrf: VrfId) -> impl Iterator<Item = (RouteKey, NexthopId, Note)> {
+        let first = Packed(u64::from(vrf.0) << Packed::VRF);
+        let end = Packed((u64::from(vrf.0) + 1) << Packed::VRF);
+        self.routes.range(first..end).map(|(key, row)| (key.key(), row.nexthop, row.note))
     }
 
     /// The ops of `generation`: the new `structure` (if it changed) and the wanted rows. The tables are then as if all of it
@@ -79,84 +111,101 @@ impl Forwarding {
     ) -> Vec<Op> {
         let mut changes =
             structure.map(|desired| self.tables.structure_changes_to(desired)).unwrap_or_default();
+        let moved = compile::moved_vifs(&self.tables, &changes);
+        let mut routes = Routes::default();
         for (key, row) in wanted {
-            self.plan_route(key, row, ids, generation, &mut changes);
+            let new = row.and_then(|(source, hop)| {
+                Some(Row {
+                    nexthop: self.hold(hop, ids, &mut changes)?,
+                    note: Note { source, generation },
+                })
+            });
+            let Some(old) = self.plan_route(key, new, &moved, &mut routes) else { continue };
+            self.let_go(old);
         }
         self.reap(ids, generation, &mut changes);
-        let ops = compile::ops(&self.tables, &changes);
+        let ops = compile::ops(&self.tables, &changes, routes);
         self.tables.apply(&changes);
         ops
     }
 
+    /// Puts `new` into the place of what is there, with the op for it. Returns the next hop that was there.
     fn plan_route(
         &mut self,
         key: RouteKey,
-        row: Option<(Source, Hop)>,
-        ids: &mut Ids,
-        generation: Gen,
-        changes: &mut Changes,
-    ) {
-        let old = changes
-            .routes
-            .get(&key)
-            .copied()
-            .unwrap_or_else(|| self.tables.routes.get(&key).copied());
-        let new = row.and_then(|(_, hop)| self.hold(hop, ids, changes));
-        if let Some(old) = old {
-            self.let_go(old);
-        }
-        match (new, row) {
-            (Some(_), Some((source, _))) => {
-                let note = self.notes.entry(key).or_insert(Note { source, generation });
-                note.source = source;
-                if old != new {
-                    note.generation = generation;
+        new: Option<Row>,
+        moved: &BTreeSet<VifId>,
+        routes: &mut Routes,
+    ) -> Option<NexthopId> {
+        let (vrf, prefix) = (key.0, key.1.into());
+        match (self.routes.entry(Packed::new(key)), new) {
+            (Entry::Vacant(_), None) => None,
+            (Entry::Vacant(place), Some(new)) => {
+                place.insert(new);
+                routes.set.push(Op::RouteSet { vrf, prefix, nexthop: new.nexthop });
+                None
+            }
+            (Entry::Occupied(mut place), Some(new)) => {
+                let row = place.get_mut();
+                let old = row.nexthop;
+                row.note.source = new.note.source;
+                if old != new.nexthop {
+                    *row = new;
+                    routes.set.push(Op::RouteSet { vrf, prefix, nexthop: new.nexthop });
                 }
+                Some(old)
             }
-            _ => {
-                self.notes.remove(&key);
+            (Entry::Occupied(place), None) => {
+                let old = place.remove().nexthop;
+                let hop = self.nexthop(old).map(|nexthop| nexthop.hop);
+                let left = matches!(hop, Some(Hop::Vif(vif)) if moved.contains(&vif));
+                let list = if left { &mut routes.left } else { &mut routes.gone };
+                list.push(Op::RouteDel { vrf, prefix });
+                Some(old)
             }
-        }
-        if old != new {
-            changes.routes.insert(key, new);
         }
     }
 
     /// Counts a route to `hop`, making the next hop and its tunnel if they are new. `None`: no number is left.
     fn hold(&mut self, hop: Hop, ids: &mut Ids, changes: &mut Changes) -> Option<NexthopId> {
         let id = NexthopId(ids.nexthops.acquire(&hop)?);
-        let tunnel = match (self.nexthops.get_mut(&id), hop) {
-            (Some(known), _) => {
-                known.references += 1;
-                known.tunnel
-            }
-            (None, Hop::Tunnel(key, _)) => {
-                let tunnel = TunnelId(ids.tunnels.acquire(&key)?);
-                *self.tunnels.entry(tunnel).or_insert(0) += 1;
-                self.nexthops.insert(id, NexthopUse { hop, tunnel: Some(tunnel), references: 1 });
-                Some(tunnel)
-            }
-            (None, _) => {
-                self.nexthops.insert(id, NexthopUse { hop, tunnel: None, references: 1 });
-                None
+        if self.nexthops.len() <= id.index() {
+            self.nexthops.resize(id.index() + 1, None);
+        }
+        let place = self.nexthops.get_mut(id.index())?;
+        let known = match place {
+            Some(known) => known,
+            None => {
+                let tunnel = match hop {
+                    Hop::Tunnel(key, _) => {
+                        let tunnel = TunnelId(ids.tunnels.acquire(&key)?);
+                        *self.tunnels.entry(tunnel).or_insert(0) += 1;
+                        Some(tunnel)
+                    }
+                    _ => None,
+                };
+                place.insert(NexthopUse { hop, tunnel, references: 0, told: false })
             }
         };
-        // New, or refused before: what is there already gives no op.
-        let nexthop = match (hop, tunnel) {
-            (Hop::Tunnel(key, label), Some(tunnel)) => {
-                changes.tunnels.insert(tunnel, Some(key));
-                Nexthop::Tunnel { tunnel, label }
-            }
-            (Hop::Vif(vif), _) => Nexthop::Vif(vif),
-            (Hop::Receive, _) => Nexthop::Receive,
-            (Hop::Discard | Hop::Tunnel(..), _) => Nexthop::Discard,
-        };
-        changes.nexthops.insert(id, Some(nexthop));
+        known.references += 1;
+        // New, or refused before.
+        if !std::mem::replace(&mut known.told, true) {
+            let nexthop = match (hop, known.tunnel) {
+                (Hop::Tunnel(key, label), Some(tunnel)) => {
+                    changes.tunnels.insert(tunnel, Some(key));
+                    Nexthop::Tunnel { tunnel, label }
+                }
+                (Hop::Vif(vif), _) => Nexthop::Vif(vif),
+                (Hop::Receive, _) => Nexthop::Receive,
+                (Hop::Discard | Hop::Tunnel(..), _) => Nexthop::Discard,
+            };
+            changes.nexthops.insert(id, Some(nexthop));
+        }
         Some(id)
     }
 
     fn let_go(&mut self, id: NexthopId) {
-        if let Some(nexthop) = self.nexthops.get_mut(&id) {
+        if let Some(Some(nexthop)) = self.nexthops.get_mut(id.index()) {
             nexthop.references = nexthop.references.saturating_sub(1);
             if nexthop.references == 0 {
                 self.loose.insert(id);
@@ -167,11 +216,8 @@ impl Forwarding {
     /// Takes away next hops without routes, and tunnels without next hops.
     fn reap(&mut self, ids: &mut Ids, generation: Gen, changes: &mut Changes) {
         for id in std::mem::take(&mut self.loose) {
-            let Some(nexthop) = self.nexthops.get(&id).copied().filter(|n| n.references == 0)
-            else {
-                continue;
-            };
-            self.nexthops.remove(&id);
+            let Some(place) = self.nexthops.get_mut(id.index()) else { continue };
+            let Some(nexthop) = place.take_if(|nexthop| nexthop.references == 0) else { continue };
             changes.nexthops.insert(id, None);
             ids.nexthops.release(&nexthop.hop, generation);
             let (Hop::Tunnel(key, _), Some(tunnel)) = (nexthop.hop, nexthop.tunnel) else {
@@ -184,6 +230,10 @@ impl Forwarding {
                 changes.tunnels.insert(tunnel, None);
                 ids.tunnels.release(&key, generation);
             }
+        }
+        while self.nexthops.pop_if(|place| place.is_none()).is_some() {}
+        if self.nexthops.len() < self.nexthops.capacity() / 4 {
+            self.nexthops.shrink_to_fit();
         }
     }
 
@@ -223,13 +273,16 @@ impl Forwarding {
             }
             Op::NexthopSet { id, .. } => {
                 tables.nexthops.remove(&id);
+                if let Some(Some(nexthop)) = self.nexthops.get_mut(id.index()) {
+                    nexthop.told = false;
+                }
             }
-            Op::RouteSet { vrf, prefix: IpNet::V4(prefix), nexthop }
-                if tables.routes.get(&(vrf, prefix)) == Some(&nexthop) =>
-            {
-                tables.routes.remove(&(vrf, prefix));
-                self.notes.remove(&(vrf, prefix));
-                self.let_go(nexthop);
+            Op::RouteSet { vrf, prefix: IpNet::V4(prefix), nexthop } => {
+                let key = Packed::new((vrf, prefix));
+                if self.routes.get(&key).is_some_and(|row| row.nexthop == nexthop) {
+                    self.routes.remove(&key);
+                    self.let_go(nexthop);
+                }
             }
             Op::NexthopDel { id } if refusal == Refusal::InUse => ids.nexthops.withhold(id.0),
             Op::TunnelDel { tunnel } if refusal == Refusal::InUse => ids.tunnels.withhold(tunnel.0),

@@ -3,10 +3,11 @@
 //! A number is free again only after the generation that deleted its object was acknowledged. The pools outlive a restart of
 //! the agent, so that setting everything again changes nothing in the data plane: see [`Pool::mark`] and [`Pool::sweep`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
 use engine::seam::{Gen, PortId};
+use hashbrown::{HashMap, HashSet};
 use wire::VlanId;
 
 use crate::compile::{Hop, Tunnel};
@@ -89,7 +90,9 @@ impl<K: Eq + Hash + Clone> Pool<K> {
 
     /// The number of `key`, a new one if it has none; `None` if all are taken.
     pub fn acquire(&mut self, key: &K) -> Option<u32> {
-        self.stale.remove(key);
+        if !self.stale.is_empty() {
+            self.stale.remove(key);
+        }
         if let Some(id) = self.by_key.get(key) {
             return Some(*id);
         }
@@ -115,6 +118,9 @@ impl<K: Eq + Hash + Clone> Pool<K> {
         self.stale.remove(key);
         if let Some(id) = self.by_key.remove(key) {
             self.resting.entry(generation).or_default().push(id);
+            if self.by_key.len() < self.by_key.capacity() / 8 {
+                self.by_key.shrink_to_fit();
+            }
         }
     }
 

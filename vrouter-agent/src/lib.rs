@@ -5,6 +5,7 @@
 //! - [`compile`], [`forwarding`], [`program`]: from there to ops, with numbers from [`ids`] and [`labels`].
 //! - [`peering`]: to and from the BGP speaker.
 //! - [`core`]: all of it as one state machine without sockets or threads.
+//! - [`load`]: the route path alone, for benchmarks.
 //! - [`api`], [`view`], [`snapshot`]: the operator's questions and their answers.
 //! - [`run`]: the thread, its supervision, start and stop; [`carried`]: what outlives a panic.
 
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod forwarding;
 pub mod ids;
 pub mod labels;
+pub mod load;
 pub mod peering;
 pub mod program;
 pub mod run;

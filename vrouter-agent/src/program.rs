@@ -65,20 +65,18 @@ impl Program {
         self.last
     }
 
-    /// Queues an op that belongs to no generation.
+    /// Queues an op that belongs to no generation, or to the one that the next [`Program::submit`] makes.
     pub fn ask(&mut self, op: Op) {
         self.waiting.push_back(op);
     }
 
     /// Moves to the ring what fits; true if everything is out.
     pub fn pump(&mut self, ring: &mut OpSender) -> bool {
-        while let Some(op) = self.waiting.pop_front() {
-            if ring.push(op).is_err() {
-                self.waiting.push_front(op);
-                return false;
-            }
+        let room = ring.slots().min(self.waiting.len());
+        if let Ok(chunk) = ring.write_chunk_uninit(room) {
+            chunk.fill_from_iter(self.waiting.drain(..room));
         }
-        true
+        self.waiting.is_empty()
     }
 
     /// An acknowledgement came. Those of an earlier agent are older than anything in flight and change nothing here.

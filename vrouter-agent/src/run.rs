@@ -31,7 +31,7 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 /// How long peers are given to hear Cease.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How soon the data plane is looked at again: while it owes an answer, and otherwise.
-const SOON: Duration = Duration::from_millis(1);
+pub(crate) const SOON: Duration = Duration::from_millis(1);
 const LATER: Duration = Duration::from_millis(10);
 /// Routes taken from BGP at once.
 const GULP: usize = 4096;
@@ -201,7 +201,13 @@ async fn work(
         {
             tell();
         }
-        let pause = if core.busy() { SOON } else { LATER };
+        let pause = if core.eager() {
+            Duration::ZERO
+        } else if core.busy() {
+            SOON
+        } else {
+            LATER
+        };
         tokio::select! {
             Some(Ask { query, reply }) = questions.recv() => {
                 core.ask(query, reply, Instant::now(), Unix::now());
@@ -216,7 +222,7 @@ async fn work(
             },
             () = alarm.bell.notified() => return Err("a task panicked".into()),
             ended = &mut api => return Err(format!("the API ended: {ended:?}")),
-            () = tokio::time::sleep(pause) => {}
+            () = rest_for(pause) => {}
         }
     }
     if let Some(speaker) = speaker.take() {
@@ -224,6 +230,14 @@ async fn work(
         let _ = tokio::time::timeout(FAREWELL, speaker.feeder).await;
     }
     Ok(())
+}
+
+/// Sleeps, or lets the other tasks have a turn if there is no time to.
+async fn rest_for(pause: Duration) {
+    match pause {
+        Duration::ZERO => tokio::task::yield_now().await,
+        pause => tokio::time::sleep(pause).await,
+    }
 }
 
 /// The next update; never, without a speaker.

@@ -220,7 +220,7 @@ fn routes(core: &Core<'_>, vrf: Option<&str>) -> Result<Vec<RouteRow>, Failure> 
     let mut list = Vec::new();
     for plan in plans {
         for ((_, prefix), id, note) in core.forwarding.routes_of(plan.id) {
-            let hop = core.forwarding.nexthops().get(&id).map(|nexthop| nexthop.hop);
+            let hop = core.forwarding.nexthop(id).map(|nexthop| nexthop.hop);
             let parts = Parts::of(core, hop);
             list.push(RouteRow {
                 prefix: IpNet::V4(prefix),
@@ -230,8 +230,8 @@ fn routes(core: &Core<'_>, vrf: Option<&str>) -> Result<Vec<RouteRow>, Failure> 
                 encapsulation: parts.encapsulation,
                 label: parts.label,
                 interface: parts.interface,
-                source: note.map(|note| source(core, note.source)).unwrap_or_default(),
-                generation: note.map_or(0, |note| note.generation.0),
+                source: source(core, note.source),
+                generation: note.generation.0,
                 nexthop_id: Some(id.0),
             });
         }
@@ -310,7 +310,7 @@ fn nexthops(core: &Core<'_>, rows: &[Event]) -> Vec<NexthopRow> {
             _ => None,
         })
         .collect();
-    let row = |(id, nexthop): (&NexthopId, &crate::forwarding::NexthopUse)| {
+    let row = |(id, nexthop): (NexthopId, &crate::forwarding::NexthopUse)| {
         let parts = Parts::of(core, Some(nexthop.hop));
         let state = match (nexthop.hop, nexthop.tunnel) {
             (Hop::Tunnel(..), Some(tunnel)) => tunnels.get(&tunnel).copied().unwrap_or("down"),
@@ -331,7 +331,7 @@ fn nexthops(core: &Core<'_>, rows: &[Event]) -> Vec<NexthopRow> {
             references: nexthop.references,
         }
     };
-    core.forwarding.nexthops().iter().map(row).collect()
+    core.forwarding.nexthops().map(row).collect()
 }
 
 fn labels(core: &Core<'_>, wall: Unix) -> Vec<LabelRow> {

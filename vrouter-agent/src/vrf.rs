@@ -4,12 +4,14 @@
 //! another PE, and it offers an encapsulation that the router wants. Every refusal has its reason. Several route
 //! distinguishers may bring one prefix; the best by the rules of RFC 4271 9.1 wins.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bgp::types::{ExtCommunity, RouteDistinguisher, RouteTarget};
 use engine::seam::{Encapsulation, VrfId};
+use hashbrown::{HashMap, HashSet};
 use ipnet::Ipv4Net;
 use wire::Label;
 
@@ -153,7 +155,7 @@ pub struct Refused {
 /// All learnt VPN routes, sorted into the VRFs that import them.
 #[derive(Debug, Default)]
 pub struct Import {
-    routes: HashMap<(RouteDistinguisher, Ipv4Net), Learnt>,
+    routes: Learnts,
     tables: BTreeMap<VrfId, Table>,
     by_target: HashMap<RouteTarget, Vec<VrfId>>,
     policy: Policy,
@@ -161,10 +163,20 @@ pub struct Import {
     prune_at: usize,
 }
 
+type Learnts = HashMap<(RouteDistinguisher, Ipv4Net), Learnt>;
+
 #[derive(Debug, Default)]
 struct Table {
     targets: BTreeSet<RouteTarget>,
-    candidates: BTreeMap<Ipv4Net, Vec<RouteDistinguisher>>,
+    candidates: BTreeMap<Ipv4Net, Candidates>,
+}
+
+/// The routes to a prefix that a VRF takes in. The best of them is worked out when one changes, not when it is asked for: a full
+/// table is asked for in the order of the tables, not in that in which it was learnt.
+#[derive(Debug, Default)]
+struct Candidates {
+    rds: Vec<RouteDistinguisher>,
+    best: Option<(IpAddr, Hop)>,
 }
 
 impl Import {
@@ -200,7 +212,10 @@ impl Import {
                 *table = Table { targets: targets.clone(), ..Table::default() };
                 rebuilt.insert(*vrf);
             } else if all_change {
-                dirty.extend(table.candidates.keys().map(|prefix| (*vrf, *prefix)));
+                for (prefix, candidates) in &mut table.candidates {
+                    candidates.choose(*prefix, &self.routes, &self.policy);
+                    dirty.insert((*vrf, *prefix));
+                }
             }
         }
         self.by_target.clear();
@@ -218,7 +233,9 @@ impl Import {
         for ((rd, prefix), route) in &self.routes {
             for vrf in importers(&self.by_target, &route.targets).intersection(rebuilt) {
                 if let Some(table) = self.tables.get_mut(vrf) {
-                    table.candidates.entry(*prefix).or_default().push(*rd);
+                    let candidates = table.candidates.entry(*prefix).or_default();
+                    candidates.rds.push(*rd);
+                    candidates.choose(*prefix, &self.routes, &self.policy);
                     dirty.insert((*vrf, *prefix));
                 }
             }
@@ -245,17 +262,26 @@ impl Import {
             old.map(|route| importers(&self.by_target, &route.targets)).unwrap_or_default();
         for vrf in before.difference(&after) {
             let Some(table) = self.tables.get_mut(vrf) else { continue };
-            if let Some(rds) = table.candidates.get_mut(&prefix) {
-                rds.retain(|other| *other != rd);
-                if rds.is_empty() {
-                    table.candidates.remove(&prefix);
+            if let Entry::Occupied(mut candidates) = table.candidates.entry(prefix) {
+                candidates.get_mut().rds.retain(|other| *other != rd);
+                if candidates.get().rds.is_empty() {
+                    candidates.remove();
+                } else {
+                    candidates.get_mut().choose(prefix, &self.routes, &self.policy);
                 }
             }
         }
-        for vrf in after.difference(&before) {
+        for vrf in &after {
             if let Some(table) = self.tables.get_mut(vrf) {
-                table.candidates.entry(prefix).or_default().push(rd);
+                let candidates = table.candidates.entry(prefix).or_default();
+                if !before.contains(vrf) {
+                    candidates.rds.push(rd);
+                }
+                candidates.choose(prefix, &self.routes, &self.policy);
             }
+        }
+        if self.routes.len() < self.routes.capacity() / 8 {
+            self.routes.shrink_to_fit();
         }
         dirty.extend(before.union(&after).map(|vrf| (*vrf, prefix)));
     }
@@ -266,27 +292,19 @@ impl Import {
             dirty.extend(table.candidates.keys().map(|prefix| (*vrf, *prefix)));
             table.candidates.clear();
         }
-        self.routes.clear();
+        self.routes = HashMap::new();
     }
 
     /// Who brings the best usable route to `prefix` in `vrf`, and where it leads.
     pub fn best(&self, (vrf, prefix): RouteKey) -> Option<(IpAddr, Hop)> {
-        let candidates = self.tables.get(&vrf)?.candidates.get(&prefix)?;
-        candidates
-            .iter()
-            .filter_map(|rd| {
-                let route = self.routes.get(&(*rd, prefix))?;
-                Some((route, *rd, route.hop(&self.policy).ok()?))
-            })
-            .max_by(|(a, rd_a, _), (b, rd_b, _)| a.order(b).then(rd_b.cmp(rd_a)))
-            .map(|(route, _, hop)| (route.peer, hop))
+        self.tables.get(&vrf)?.candidates.get(&prefix)?.best
     }
 
     /// All routes that a VRF imports but cannot use.
     pub fn refused(&self) -> impl Iterator<Item = Refused> {
         self.tables.iter().flat_map(move |(vrf, table)| {
-            table.candidates.iter().flat_map(move |(prefix, rds)| {
-                rds.iter().filter_map(move |rd| {
+            table.candidates.iter().flat_map(move |(prefix, candidates)| {
+                candidates.rds.iter().filter_map(move |rd| {
                     let route = self.routes.get(&(*rd, *prefix))?;
                     let reason = route.hop(&self.policy).err()?;
                     Some(Refused { vrf: *vrf, rd: *rd, prefix: *prefix, peer: route.peer, reason })
@@ -303,6 +321,17 @@ impl Import {
     /// Nothing learnt.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty()
+    }
+}
+
+impl Candidates {
+    fn choose(&mut self, prefix: Ipv4Net, routes: &Learnts, policy: &Policy) {
+        let usable = self.rds.iter().filter_map(|rd| {
+            let route = routes.get(&(*rd, prefix))?;
+            Some((route, *rd, route.hop(policy).ok()?))
+        });
+        let best = usable.max_by(|(a, rd_a, _), (b, rd_b, _)| a.order(b).then(rd_b.cmp(rd_a)));
+        self.best = best.map(|(route, _, hop)| (route.peer, hop));
     }
 }
 

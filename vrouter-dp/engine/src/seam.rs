@@ -309,7 +309,7 @@ pub type EventSender = rtrb::Producer<Event>;
 /// The agent's end of the event ring.
 pub type EventReceiver = rtrb::Consumer<Event>;
 
-/// Slots of the op ring: a full table of a million routes passes through in pieces.
-pub const OP_RING: usize = 8192;
+/// Slots of the op ring: 1 MiB, so that neither end runs dry while the other sleeps in the middle of a full table.
+pub const OP_RING: usize = 1 << 15;
 /// Slots of the event ring.
 pub const EVENT_RING: usize = 8192;
