@@ -2,11 +2,12 @@
 //! a queue in front of a full queue only adds delay.
 
 use std::hint;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use dpdk::{BATCH, Batch, TxQueue};
 use engine::Verdict;
-use engine::counters::WorkerCounters;
+use engine::counters::{VifCounter, WorkerCounters};
 use engine::drops::Drop as Reason;
 use engine::prefetch::prefetch;
 use engine::seam::{PortId, VifId};
@@ -30,17 +31,10 @@ pub enum Way {
     Through(usize),
 }
 
-/// Interface and length of a frame: counted once the port took it.
-#[derive(Clone, Copy, Default)]
-struct Note {
-    vif: Option<VifId>,
-    length: u16,
-}
-
 /// Frames to one port, gathered from a burst that goes to several.
 struct Stage {
     batch: Batch<Frame>,
-    notes: [Note; BATCH],
+    vifs: [Option<VifId>; BATCH],
 }
 
 /// All ways out of a worker.
@@ -50,20 +44,14 @@ pub struct Outlets {
     ways: Vec<Vec<Way>>,
     hand_out: Vec<rtrb::Producer<Handed>>,
     stages: Vec<Stage>,
-    notes: [Note; BATCH],
 }
 
 impl Outlets {
     /// `ways` by owner and port; `hand_out` as [`Way::Through`] numbers them.
     pub fn new(ways: Vec<Vec<Way>>, hand_out: Vec<rtrb::Producer<Handed>>) -> Outlets {
         let ports = ways.iter().map(Vec::len).max().unwrap_or(0);
-        let stage = || Stage { batch: Batch::empty(), notes: [Note::default(); BATCH] };
-        Outlets {
-            ways,
-            hand_out,
-            stages: (0..ports).map(|_| stage()).collect(),
-            notes: [Note::default(); BATCH],
-        }
+        let stage = || Stage { batch: Batch::empty(), vifs: [None; BATCH] };
+        Outlets { ways, hand_out, stages: (0..ports).map(|_| stage()).collect() }
     }
 
     /// Sends a whole burst as it is; false, and nothing done, if not all of it goes out by one port.
@@ -76,24 +64,18 @@ impl Outlets {
         counters: &WorkerCounters,
     ) -> bool {
         let Some(Verdict::Tx { port, .. }) = verdicts.first() else { return false };
-        let mut last = None;
-        for ((frame, verdict), note) in batch.iter().zip(verdicts).zip(&mut self.notes) {
+        let port = *port;
+        let mut runs = Runs::new();
+        for (frame, verdict) in batch.iter().zip(verdicts) {
             match verdict {
-                Verdict::Tx { port: other, vif } if other == port => {
-                    *note = Note { vif: *vif, length: frame.0.len() as u16 };
-                    if *vif != last {
-                        last = *vif;
-                        // Read when the port has taken the frames.
-                        if let Some(row) = vif.and_then(|vif| counters.vif(vif)) {
-                            prefetch(row);
-                        }
-                    }
+                Verdict::Tx { port: other, vif } if *other == port => {
+                    runs.add(frame, *vif, counters);
                 }
                 _ => return false,
             }
         }
         let way = self.ways.get_mut(home).and_then(|ways| ways.get_mut(port.index()));
-        transmit(way, &mut self.hand_out, *port, batch, &self.notes, counters);
+        transmit(way, &mut self.hand_out, port, batch, runs, counters);
         true
     }
 
@@ -110,8 +92,8 @@ impl Outlets {
         let Some(stage) = self.stages.get_mut(port.index()) else {
             return counters.drop(Reason::TxFull, vif);
         };
-        if let Some(note) = stage.notes.get_mut(stage.batch.len()) {
-            *note = Note { vif, length: frame.0.len() as u16 };
+        if let Some(slot) = stage.vifs.get_mut(stage.batch.len()) {
+            *slot = vif;
         }
         let room = stage.batch.push(frame).is_ok();
         debug_assert!(room);
@@ -131,9 +113,11 @@ impl Outlets {
     }
 
     fn flush_port(&mut self, home: usize, port: PortId, counters: &WorkerCounters) {
-        let Stage { batch, notes } = &mut self.stages[port.index()];
+        let Stage { batch, vifs } = &mut self.stages[port.index()];
+        let mut runs = Runs::new();
+        batch.iter().zip(&*vifs).for_each(|(frame, vif)| runs.add(frame, *vif, counters));
         let way = self.ways.get_mut(home).and_then(|ways| ways.get_mut(port.index()));
-        transmit(way, &mut self.hand_out, port, batch, notes, counters);
+        transmit(way, &mut self.hand_out, port, batch, runs, counters);
     }
 
     /// The queues, for the ports to be closed: those of its own, and its shares of others.
@@ -150,33 +134,111 @@ impl Outlets {
     }
 }
 
+/// The frames of a batch in runs to one interface: counted once the port took them.
+struct Runs<'a> {
+    runs: [Run<'a>; BATCH],
+    len: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    /// `None`: not to an instance.
+    vif: Option<VifId>,
+    row: Option<&'a VifCounter>,
+    packets: u32,
+    bytes: u32,
+}
+
+impl<'a> Runs<'a> {
+    #[inline]
+    fn new() -> Runs<'a> {
+        Runs { runs: [Run { vif: None, row: None, packets: 0, bytes: 0 }; BATCH], len: 0 }
+    }
+
+    /// Adds the next frame.
+    #[inline]
+    fn add(&mut self, frame: &Frame, vif: Option<VifId>, counters: &'a WorkerCounters) {
+        let length = frame.0.len() as u32;
+        if let Some(run) = self.runs.get_mut(self.len.wrapping_sub(1))
+            && run.vif == vif
+        {
+            run.packets += 1;
+            run.bytes += length;
+            return;
+        }
+        let row = vif.and_then(|vif| counters.vif(vif));
+        if let Some(row) = row {
+            // Read when the port has taken the frames.
+            prefetch(row);
+        }
+        if let Some(run) = self.runs.get_mut(self.len) {
+            *run = Run { vif, row, packets: 1, bytes: length };
+            self.len += 1;
+        }
+    }
+
+    /// The interface of each frame.
+    fn vifs(&self) -> impl Iterator<Item = Option<VifId>> {
+        self.runs[..self.len].iter().flat_map(|run| iter::repeat_n(run.vif, run.packets as usize))
+    }
+
+    /// Takes back the last frame; the interface that it was for.
+    fn take_back(&mut self, frame: &Frame) -> Option<&'a VifCounter> {
+        let run = self.runs.get_mut(self.len.checked_sub(1)?)?;
+        let row = run.row;
+        run.packets -= 1;
+        run.bytes -= frame.0.len() as u32;
+        if run.packets == 0 {
+            self.len -= 1;
+        }
+        row
+    }
+
+    /// The port took all of them.
+    #[inline]
+    fn count(&self) {
+        for run in &self.runs[..self.len] {
+            if let Some(row) = run.row {
+                row.sent(u64::from(run.packets), u64::from(run.bytes));
+            }
+        }
+    }
+
+    /// The frames left in the batch, the last ones that were added, are dropped.
+    #[cold]
+    fn lose(&mut self, reason: Reason, batch: &mut Batch<Frame>, counters: &WorkerCounters) {
+        while let Some(frame) = batch.pop() {
+            let row = self.take_back(&frame);
+            counters.dropped[reason.index()].add(1);
+            if let Some(row) = row {
+                row.dropped[reason.index()].add(1);
+            }
+        }
+    }
+}
+
 #[inline]
 fn transmit(
     way: Option<&mut Way>,
     hand_out: &mut [rtrb::Producer<Handed>],
     port: PortId,
     batch: &mut Batch<Frame>,
-    notes: &[Note; BATCH],
+    mut runs: Runs<'_>,
     counters: &WorkerCounters,
 ) {
-    let notes = &notes[..batch.len()];
     let taken = match way {
         Some(Way::Own(queue)) => queue.burst(batch),
         Some(Way::Shared(queue)) => lock(queue).burst(batch),
         Some(Way::Through(ring)) => {
-            return hand_over(hand_out.get_mut(*ring), port, batch, notes, counters);
+            return hand_over(hand_out.get_mut(*ring), port, batch, &runs, counters);
         }
         None => 0,
     };
     counters.tx.add(taken as u64);
-    for run in notes[..taken].chunk_by(|one, next| one.vif == next.vif) {
-        if let Some(row) = run[0].vif.and_then(|vif| counters.vif(vif)) {
-            row.sent(run.len() as u64, run.iter().map(|note| u64::from(note.length)).sum());
-        }
+    if !batch.is_empty() {
+        runs.lose(Reason::TxFull, batch, counters);
     }
-    if taken < notes.len() {
-        lose(Reason::TxFull, batch, &notes[taken..], counters);
-    }
+    runs.count();
 }
 
 /// Waits for the worker that is sending a burst on this queue.
@@ -196,31 +258,20 @@ fn hand_over(
     ring: Option<&mut rtrb::Producer<Handed>>,
     port: PortId,
     batch: &mut Batch<Frame>,
-    notes: &[Note],
+    runs: &Runs<'_>,
     counters: &WorkerCounters,
 ) {
-    let mut frames = batch.drain();
+    let count = batch.len();
     let mut taken = 0;
-    if let Some(ring) = ring {
-        let room = ring.slots().min(notes.len());
-        if let Ok(chunk) = ring.write_chunk_uninit(room) {
-            let handed = notes.iter().zip(&mut frames).map(|(note, frame)| Handed {
-                frame,
-                port,
-                vif: note.vif,
-            });
-            taken = chunk.fill_from_iter(handed.take(room));
-        }
+    if let Some(ring) = ring
+        && let Ok(chunk) = ring.write_chunk_uninit(ring.slots().min(count))
+    {
+        let room = chunk.len();
+        let handed = batch.drain().zip(runs.vifs()).map(|(frame, vif)| Handed { frame, port, vif });
+        taken = chunk.fill_from_iter(handed.take(room));
     }
-    drop(frames);
     counters.handed_out.add(taken as u64);
-    lose(Reason::HandoffFull, batch, &notes[taken..], counters);
-}
-
-#[cold]
-fn lose(reason: Reason, batch: &mut Batch<Frame>, notes: &[Note], counters: &WorkerCounters) {
-    for note in notes {
-        counters.drop(reason, note.vif);
-    }
+    // What the ring had no room for was freed with the rest of the batch.
     batch.clear();
+    runs.vifs().skip(taken).for_each(|vif| counters.drop(Reason::HandoffFull, vif));
 }
