@@ -7,8 +7,8 @@ use bgp::types::Family;
 
 /// Socket of the API.
 pub const SOCKET: &str = "/run/vrouter/api.sock";
-/// Pause of an idle worker.
-pub const IDLE_SLEEP_MICROSECONDS: u32 = 50;
+/// Longest pause of an idle worker.
+pub const IDLE_SLEEP_MICROSECONDS: u32 = 500;
 /// Time without a packet before a worker pauses.
 pub const IDLE_AFTER_MICROSECONDS: u32 = 100;
 /// Packets that a worker takes from a queue at once.

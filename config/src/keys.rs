@@ -34,7 +34,7 @@ keys! {
 
     WORKERS = "workers", "a CPU number, 0-1023", "workers = [2, 3]";
     EAL = "eal", "an argument as text", "eal = [\"--in-memory\"]";
-    IDLE_SLEEP = "idle-sleep-microseconds", "a number, 0-1000000", "idle-sleep-microseconds = 50";
+    IDLE_SLEEP = "idle-sleep-microseconds", "a number, 0-1000000", "idle-sleep-microseconds = 500";
     IDLE_AFTER = "idle-after-microseconds", "a number, 0-1000000", "idle-after-microseconds = 100";
     BURST = "burst", "a number of packets, 1-64", "burst = 64";
     DESCRIPTORS = "descriptors", "a number, 64-32768", "descriptors = 1024";

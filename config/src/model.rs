@@ -135,7 +135,8 @@ pub struct Dataplane {
     pub workers: Vec<u16>,
     /// Further arguments for the EAL, in their order. Default: none.
     pub eal: Vec<String>,
-    /// Sleep of a worker that finds nothing to do, 0-1000000; 0 polls always. Default: 50.
+    /// Longest sleep of a worker that finds nothing to do, 0-1000000; 0 polls always. It sleeps an eighth of the time since its
+    /// last packet, up to this. Default: 500.
     pub idle_sleep_microseconds: u32,
     /// Time without a packet before a worker sleeps at all, 0-1000000. Default: 100.
     pub idle_after_microseconds: u32,

@@ -79,7 +79,7 @@ fn the_document_and_the_router() {
             r#"5:10: `socket` is 3, not an absolute path; write for example `socket = "/run/vrouter/api.sock"`"#,
             r#"7:11: `workers` is 2, not a list; write for example `workers = [2, 3]`"#,
             r#"8:8: `eal` holds "", not an argument as text; write for example `eal = ["--in-memory"]`"#,
-            r#"9:27: `idle-sleep-microseconds` is 0.5, not a number, 0-1000000; write for example `idle-sleep-microseconds = 50`"#,
+            r#"9:27: `idle-sleep-microseconds` is 0.5, not a number, 0-1000000; write for example `idle-sleep-microseconds = 500`"#,
             r#"10:27: `idle-after-microseconds` is -1, not a number, 0-1000000; write for example `idle-after-microseconds = 100`"#,
             r#"11:9: `burst` is 65, not a number of packets, 1-64; write for example `burst = 64`"#,
             r#"12:15: `descriptors` is 63, not a number, 64-32768; write for example `descriptors = 1024`"#,

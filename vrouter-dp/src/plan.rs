@@ -45,7 +45,8 @@ pub struct PlaneConfig {
     pub workers: Vec<u16>,
     /// Arguments for EAL in place of the chosen ones.
     pub eal: Vec<String>,
-    /// Microseconds that a worker without packets sleeps; 0 polls for ever.
+    /// Microseconds that a worker without packets sleeps at most, and a packet waits at most; 0 polls for ever. Sleeps are an eighth
+    /// of the time since the last packet.
     pub idle_sleep_microseconds: u32,
     /// Microseconds without a packet before a worker sleeps.
     pub idle_after_microseconds: u32,
@@ -70,7 +71,7 @@ impl Default for PlaneConfig {
         PlaneConfig {
             workers: Vec::new(),
             eal: Vec::new(),
-            idle_sleep_microseconds: 50,
+            idle_sleep_microseconds: 500,
             idle_after_microseconds: 100,
             burst: 64,
             descriptors: 1024,

@@ -31,6 +31,8 @@ use time::{Clock, Spans};
 
 /// Injected packets per turn.
 const INJECTIONS: usize = 32;
+/// Below this a sleep costs more than it saves.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(20);
 /// Packets that may wait from one worker to another.
 pub const HANDOFF: usize = 1024;
 
@@ -55,7 +57,7 @@ pub struct Inlet {
 /// What the configuration says about the loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Sleep when there is nothing to do; zero polls for ever.
+    /// Longest sleep when there is nothing to do; zero polls for ever.
     pub idle_sleep: Duration,
     /// Time without a packet before a worker sleeps.
     pub idle_after: Duration,
@@ -165,17 +167,18 @@ impl Worker {
                 self.state.refill(elapsed);
             }
             if now.wrapping_sub(last_work) > patience && !self.limits.idle_sleep.is_zero() {
-                last = self.nap(now);
+                last = self.nap(now, clock.time(now.wrapping_sub(last_work)));
             }
             self.state.quiesce();
         }
         self
     }
 
-    /// Sleeps once; gives the time.
+    /// Sleeps once; gives the time. The first packet after a pause waits an eighth of the pause at most: short pauses cost little
+    /// delay, long ones little CPU.
     #[cold]
-    fn nap(&mut self, now: u64) -> u64 {
-        let nap = self.limits.idle_sleep;
+    fn nap(&mut self, now: u64, idle: Duration) -> u64 {
+        let nap = (idle / 8).max(SHORTEST_SLEEP).min(self.limits.idle_sleep);
         self.state.offline(|| thread::sleep(nap));
         let awake = dpdk::cycles();
         self.shared.slept(awake.wrapping_sub(now));
@@ -410,3 +413,6 @@ impl BurstClock for Spans {
         self.lap(RECEIVE);
     }
 }
+
+#[cfg(test)]
+mod tests;

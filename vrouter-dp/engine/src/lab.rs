@@ -121,7 +121,8 @@ fn settle(counters: &WorkerCounters, packet: &HeapBuf, verdict: &Verdict) {
     }
 }
 
-fn furnish(w: &mut TablesWriter) -> Result<(), Refusal> {
+/// Fills empty tables with it, for any number of workers.
+pub fn furnish(w: &mut TablesWriter) -> Result<(), Refusal> {
     let net = |a, b, c, d, length| {
         Ipv4Net::new(Ipv4Addr::new(a, b, c, d), length).map_err(|_| Refusal::Unknown)
     };

@@ -33,6 +33,11 @@ impl Clock {
         Some(Duration::from_micros(passed))
     }
 
+    /// The time that cycles take.
+    pub fn time(&self, cycles: u64) -> Duration {
+        Duration::from_micros(cycles / self.per_microsecond)
+    }
+
     /// Cycles of a time.
     pub fn cycles(&self, time: Duration) -> u64 {
         u64::try_from(time.as_micros()).unwrap_or(u64::MAX).saturating_mul(self.per_microsecond)
