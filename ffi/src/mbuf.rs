@@ -132,6 +132,25 @@ impl Mbuf {
         }
     }
 
+    /// Keeps the `length` bytes that begin at `start` and grows by `count` bytes of undefined content in front of them: true, or
+    /// false and no change if there are not as many or the headroom is short.
+    #[inline]
+    #[must_use]
+    pub fn reframe(&mut self, start: u16, length: u16, count: u16) -> bool {
+        if u32::from(start) + u32::from(length) > u32::from(self.data_len()) {
+            return false;
+        }
+        let begin = u32::from(self.data_off()) + u32::from(start);
+        let (Some(offset), Some(len)) =
+            (begin.checked_sub(count.into()), length.checked_add(count))
+        else {
+            return false;
+        };
+        // What begins inside the buffer and is not moved back past its start has an offset of 16 bits.
+        self.set_extent(offset as u16, len);
+        true
+    }
+
     /// The DPDK number of the port that received it ([`crate::Port::id`]).
     #[inline]
     pub fn port(&self) -> u16 {

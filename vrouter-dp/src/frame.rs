@@ -54,6 +54,12 @@ impl Buf for Frame {
     }
 
     #[inline]
+    fn reframe(&mut self, start: usize, length: usize, count: usize) -> Option<&mut [u8]> {
+        let short = |value: usize| u16::try_from(value).ok();
+        self.0.reframe(short(start)?, short(length)?, short(count)?).then(|| self.0.data_mut())
+    }
+
+    #[inline]
     fn stripped_tci(&self) -> Option<u16> {
         self.0.stripped_tci()
     }

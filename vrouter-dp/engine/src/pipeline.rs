@@ -17,9 +17,7 @@ use crate::buffer::Buf;
 use crate::drops::Drop;
 use crate::seam::{PortId, VrfId};
 use crate::stage::lookup::Hop;
-use crate::stage::{
-    Burst, Context, Inner, Origin, Sent, Step, classify, decap, encap, lookup, policy, rewrite,
-};
+use crate::stage::{Burst, Context, Family, Inner, Step, classify, decap, encap, lookup, rewrite};
 use crate::table::nexthop::Word;
 use crate::verdict::Verdict;
 use crate::worker::WorkerState;
@@ -78,10 +76,7 @@ pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut 
         let found = lookup::one(&context, packet, &inner)?;
         send::<B, true>(&mut context, packet, &inner, found)
     });
-    match sent {
-        Ok(Sent { port, vif }) => Verdict::Tx { port, vif },
-        Err(end) => context.end(end, packet),
-    }
+    sent.unwrap_or_else(|end| context.end(end, packet))
 }
 
 /// A frame of which `HEADER` bytes are in front of the packet.
@@ -93,10 +88,12 @@ fn from_instance<const HEADER: usize>(
     frame: &[u8],
     tci: u16,
 ) -> Step<()> {
-    let arrival = classify::from_instance::<HEADER>(context, frame, tci)?;
-    decap::bare(burst, place, frame, HEADER, &arrival)
-        .and_then(|source| policy::check(context, &arrival, source))
-        .map_err(|end| context.at(Origin::Instance(arrival.id), end))
+    // Decap has policy look at the source as soon as it knows it.
+    match classify::from_instance::<HEADER>(context, frame, tci)? {
+        Family::V4 => decap::bare_v4(context, burst, place, frame, HEADER),
+        Family::V6 => decap::bare_v6(context, burst, place, frame, HEADER),
+    }
+    .map_err(|end| context.at(context.run.as_ref().map(|run| run.id), end))
 }
 
 /// As [`from_instance`].
@@ -119,11 +116,11 @@ fn send<B: Buf, const OWN: bool>(
     packet: &mut B,
     inner: &Inner,
     found: Word,
-) -> Step<Sent> {
+) -> Step<Verdict> {
     match lookup::hop(context, packet, inner, found)? {
         Hop::Vif(id, vif) => rewrite::hop::<B, OWN>(context, packet, inner, vif.mtu)
             .and_then(|_| encap::to_instance(context, packet, inner, id, vif))
-            .map_err(|end| context.towards(inner.origin, id, end)),
+            .map_err(|end| context.at(inner.vif().or(Some(id)), end)),
         Hop::Udp(way) => {
             let (ttl, flow) = rewrite::hop::<B, OWN>(context, packet, inner, way.mtu())?;
             encap::over_udp(context, packet, inner, &way, ttl, flow)

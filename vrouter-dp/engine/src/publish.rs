@@ -94,6 +94,12 @@ impl Reader {
         self.counter().store(epoch, Ordering::Release);
     }
 
+    /// The epoch of the last quiescent point: while it stays the same, nothing was published that this reader must see.
+    #[inline]
+    pub fn epoch(&self) -> u64 {
+        self.counter().load(Ordering::Relaxed)
+    }
+
     /// Runs `work` (a sleep, a wait) as if there were no reader: nobody waits for it meanwhile.
     pub fn offline<R>(&mut self, work: impl FnOnce() -> R) -> R {
         struct Back<'a>(&'a Reader);

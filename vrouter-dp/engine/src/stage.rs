@@ -13,7 +13,7 @@ pub(crate) use burst::Burst;
 
 use std::net::Ipv4Addr;
 
-use wire::eth::{Ethernet, MacPair};
+use wire::eth::{self, Ethernet};
 use wire::ipv4::{Fields, Ipv4};
 use wire::ipv6::Ipv6;
 use wire::{Mac, Malformed, icmp};
@@ -25,17 +25,10 @@ use crate::prefetch::prefetch;
 use crate::seam::{LabelTarget, PortId, VifId, VrfId};
 use crate::table::{Port, View, Vif};
 use crate::verdict::{PuntMeta, Verdict};
-use crate::worker::{IpIds, Limits, WorkerState};
+use crate::worker::{Admitted, IpIds, Limits, WorkerState};
 
 /// Goes on with a value, or ends the way of the packet.
 pub(crate) type Step<T> = Result<T, End>;
-
-/// A packet that goes out: the frame is in the buffer.
-#[derive(Clone, Copy)]
-pub(crate) struct Sent {
-    pub port: PortId,
-    pub vif: Option<VifId>,
-}
 
 /// How the way of a packet ends when it is not sent. Two bytes, as it passes through every stage; what the service thread needs
 /// to know besides waits in [`Context`].
@@ -71,10 +64,9 @@ pub(crate) struct Context<'a> {
     pub target: Option<LabelTarget>,
     /// Packets with another interface or label than the one before: how scattered the burst is.
     pub changes: u32,
-    /// MACs of the last frame to us from the underlay.
-    pub own_macs: Option<MacPair>,
-    /// Source (upper half) and destination of the last tunnel packet that was accepted: the next one is likely from there too.
-    pub tunnel_ends: Option<u64>,
+    /// MAC of the port, as [`eth::destination`] reads it; none is like that of a port that does not forward.
+    pub own_mac: u64,
+    pub admitted: &'a mut Admitted,
     /// Interface that a drop is counted at; set when a stage ends the way of a packet and knows one.
     vif: Option<VifId>,
     /// What goes with [`End::Told`] and [`End::Punt`]: class, place, and MTU if that is what it is about.
@@ -94,15 +86,17 @@ pub(crate) struct Run<'a> {
 /// A packet to be routed. What its own header says is read there again when it is needed: that costs less than to carry it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inner {
-    /// Where in the buffer it begins.
-    pub start: u16,
     /// Bytes of it, header included.
     pub length: u16,
+    /// Where in the buffer it begins: behind two IPv4 headers with options at most.
+    pub start: u8,
+    pub family: Family,
     /// Where it is looked up.
     pub vrf: VrfId,
     /// Where it came from.
     pub origin: Origin,
-    pub family: Family,
+    /// The interface that it came from, if it came from one.
+    vif: VifId,
 }
 
 /// Version of the Internet protocol.
@@ -115,16 +109,9 @@ pub(crate) enum Family {
 /// Where a packet to be routed came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    Instance(VifId),
+    Instance,
     Tunnel,
     Own,
-}
-
-/// Who sent a packet to be routed, in host order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source {
-    V4(u32),
-    V6(u128),
 }
 
 /// What there is to say about a packet that is punted or that its sender is told about.
@@ -141,15 +128,36 @@ pub(crate) struct Place {
 }
 
 impl Inner {
+    /// From an instance.
+    #[inline(always)]
+    pub fn from_instance(vif: VifId, vrf: VrfId) -> Inner {
+        Inner { vif, vrf, origin: Origin::Instance, ..Inner::own(vrf) }
+    }
+
+    /// Out of a tunnel.
+    #[inline(always)]
+    pub fn from_tunnel(vrf: VrfId) -> Inner {
+        Inner { origin: Origin::Tunnel, ..Inner::own(vrf) }
+    }
+
+    /// Of our own.
+    #[inline(always)]
+    pub const fn own(vrf: VrfId) -> Inner {
+        let (family, origin) = (Family::V4, Origin::Own);
+        Inner { length: 0, start: 0, family, vrf, origin, vif: VifId(0) }
+    }
+
+    /// The interface that it came from.
+    pub fn vif(&self) -> Option<VifId> {
+        (self.origin == Origin::Instance).then_some(self.vif)
+    }
+
     /// Its place; `None` for a packet of our own.
     pub fn place(&self) -> Option<Place> {
-        let (vif, tunnelled) = match self.origin {
-            Origin::Instance(vif) => (Some(vif), false),
-            Origin::Tunnel => (None, true),
-            Origin::Own => return None,
-        };
         let Inner { start, length, vrf, .. } = *self;
-        Some(Place { start, length, vrf, vif, tunnelled })
+        let (start, tunnelled) = (start.into(), self.origin == Origin::Tunnel);
+        let place = Place { start, length, vrf, vif: self.vif(), tunnelled };
+        (self.origin != Origin::Own).then_some(place)
     }
 
     /// Its bytes, and what follows them.
@@ -163,6 +171,7 @@ impl<'a> Context<'a> {
     /// For a burst from `port`, and the place where its packets wait between two passes.
     #[inline]
     pub fn new(worker: &'a mut WorkerState, port: PortId) -> (Context<'a>, &'a mut Burst) {
+        worker.admitted.begin(worker.reader.epoch());
         let tables = worker.tables.view(&worker.reader);
         let open = tables.ports.port(port, &worker.reader).filter(|_| tables.ports.forwards(port));
         let context = Context {
@@ -176,8 +185,8 @@ impl<'a> Context<'a> {
             label: u32::MAX,
             target: None,
             changes: 0,
-            own_macs: None,
-            tunnel_ends: None,
+            own_mac: open.map_or(u64::MAX, |port| eth::destination_bits(port.mac)),
+            admitted: &mut worker.admitted,
             vif: None,
             notice: None,
         };
@@ -203,22 +212,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Ends at the interface that it came from, if it came from one.
+    /// Ends at an interface, if at one.
     #[cold]
     #[inline(never)]
-    pub fn at(&mut self, origin: Origin, end: End) -> End {
-        if let Origin::Instance(vif) = origin {
-            self.vif = Some(vif);
-        }
+    pub fn at(&mut self, vif: Option<VifId>, end: End) -> End {
+        self.vif = vif.or(self.vif);
         end
-    }
-
-    /// As [`Context::at`], else at the interface that it was to go to.
-    #[cold]
-    #[inline(never)]
-    pub fn towards(&mut self, origin: Origin, vif: VifId, end: End) -> End {
-        self.vif = Some(vif);
-        self.at(origin, end)
     }
 
     /// Ends as a punt.

@@ -21,6 +21,7 @@ pub struct WorkerState {
     pub(crate) reader: Reader,
     pub(crate) limits: Limits,
     pub(crate) ip_ids: IpIds,
+    pub(crate) admitted: Admitted,
     /// The burst under way: kept, so that it is not made anew each time.
     pub(crate) burst: Box<Burst>,
 }
@@ -35,6 +36,7 @@ impl WorkerState {
             tables: Arc::clone(tables),
             limits: Limits::default(),
             ip_ids: IpIds(u16::from(id.0) << 10),
+            admitted: Admitted::default(),
             burst: Box::default(),
         })
     }
@@ -82,6 +84,50 @@ impl IpIds {
         self.0 = self.0.wrapping_add(1);
         self.0
     }
+}
+
+/// Tunnel ends from which packets were admitted since something was last published: the answer of the table, for as long as it
+/// cannot have changed.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// (source, destination) at the place that the source hashes to; 0 is none.
+    ends: Box<[u64; PLACES]>,
+    epoch: u64,
+}
+
+const PLACES: usize = 512;
+
+impl Default for Admitted {
+    fn default() -> Self {
+        Admitted { ends: Box::new([0; PLACES]), epoch: 0 }
+    }
+}
+
+impl Admitted {
+    /// Begins a burst in this epoch.
+    #[inline]
+    pub(crate) fn begin(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.ends.fill(0);
+        }
+    }
+
+    /// Whether packets from `ends` (source in the upper half, destination in the lower) were admitted.
+    #[inline(always)]
+    pub(crate) fn has(&self, ends: u64) -> bool {
+        self.ends[place(ends)] == ends && ends != 0
+    }
+
+    /// They were.
+    pub(crate) fn add(&mut self, ends: u64) {
+        self.ends[place(ends)] = ends;
+    }
+}
+
+#[inline(always)]
+const fn place(ends: u64) -> usize {
+    ((ends >> 32) as u32).wrapping_mul(0x9e37_79b1) as usize >> 16 & (PLACES - 1)
 }
 
 /// A token bucket per punt class. One token is a million units, so that a microsecond grants `rate` units.

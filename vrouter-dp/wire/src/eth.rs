@@ -62,6 +62,19 @@ impl MacPair {
     }
 }
 
+/// Who a frame is for, as a number to compare with [`destination_bits`]. `Truncated` if there are fewer than 8 bytes.
+#[inline]
+pub fn destination(frame: &[u8]) -> Result<u64, Malformed> {
+    let bytes: &[u8; 8] = frame.first_chunk().ok_or(Malformed::Truncated)?;
+    Ok(u64::from_le_bytes(*bytes) & 0xffff_ffff_ffff)
+}
+
+/// A MAC as a number of 48 bits.
+pub const fn destination_bits(mac: Mac) -> u64 {
+    let [a, b, c, d, e, f] = mac.0;
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}
+
 /// What follows the ethertype 0x8100: 4 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -139,6 +152,8 @@ mod tests {
         assert_eq!(eth.destination, Mac::GATEWAY);
         assert_eq!(MacPair::parse(&frame), Ok(MacPair::new(eth.destination, eth.source)));
         assert_eq!(MacPair::parse(&frame[..11]), Err(Malformed::Truncated));
+        assert_eq!(destination(&frame), Ok(destination_bits(Mac::GATEWAY)));
+        assert_eq!(destination(&frame[..7]), Err(Malformed::Truncated));
         assert_eq!(eth.source.to_string(), "52:54:00:00:01:07");
         assert_eq!(eth.ethertype(), VLAN);
         let (tag, rest) = Tag::parse(rest).unwrap();

@@ -249,9 +249,11 @@ impl Ipv4 {
     #[inline]
     pub const fn decrement_ttl(&mut self) {
         self.ttl = self.ttl.wrapping_sub(1);
-        // A word that is 0x0100 less: the carry goes round, and 0xffff becomes 0x0000.
-        let sum = self.checksum.get() as u32 + 0x0100;
-        self.checksum = U16::new((sum + (sum >= 0xffff) as u32) as u16);
+        // A word that is 0x0100 less: the carry goes round, and 0xffff becomes 0x0000. In the byte order of the machine: the sum
+        // is the same in either (RFC 1071 2 (B)).
+        let [high, low] = self.checksum.to_bytes();
+        let sum = u16::from_ne_bytes([high, low]) as u32 + 0x0100u16.to_be() as u32;
+        self.checksum = U16::from_bytes(((sum + (sum >= 0xffff) as u32) as u16).to_ne_bytes());
     }
 }
 

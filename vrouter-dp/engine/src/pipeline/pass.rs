@@ -4,7 +4,7 @@ use super::{from_instance, from_underlay, send};
 use crate::buffer::Buf;
 use crate::fault;
 use crate::stage::classify::{self, Link};
-use crate::stage::{Burst, Context, End, Sent, lookup};
+use crate::stage::{Burst, Context, End};
 use crate::table::PortRole;
 use crate::verdict::Verdict;
 
@@ -24,7 +24,7 @@ pub(super) fn arrive<B: Buf>(
             }
             each::<B, true>(context, burst, packets, verdicts);
             context.settle();
-            burst.scattered = context.changes > lookup::SCATTERED;
+            burst.scattered = burst.is_scattered(context.changes);
         }
         Some(PortRole::Fabric) => each::<B, false>(context, burst, packets, verdicts),
         None => {
@@ -95,9 +95,9 @@ pub(super) fn depart<B: Buf>(
         }
         let found = context.tables.nexthops.word(*found);
         match send::<B, false>(context, packet, inner, found) {
-            Ok(Sent { port, vif }) => *verdict = Verdict::Tx { port, vif },
+            Ok(sent) => *verdict = sent,
             Err(end) => {
-                let end = context.at(inner.origin, end);
+                let end = context.at(inner.vif(), end);
                 *verdict = context.end(end, packet);
             }
         }

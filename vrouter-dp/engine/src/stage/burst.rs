@@ -1,6 +1,6 @@
 //! The packets of a burst between two passes: compact, in arrays that the worker keeps. Each has the place that it has in the burst.
 
-use super::{Family, Inner, Origin};
+use super::Inner;
 use crate::pipeline::BATCH;
 use crate::seam::{NexthopId, VifId, VrfId};
 use crate::table::nexthop::DELIVER;
@@ -30,9 +30,8 @@ const _: () = assert!(BATCH == u64::BITS as usize);
 
 impl Default for Burst {
     fn default() -> Self {
-        let (origin, family) = (Origin::Own, Family::V4);
         Burst {
-            inners: [Inner { start: 0, length: 0, vrf: VrfId::MASTER, origin, family }; BATCH],
+            inners: [Inner::own(VrfId::MASTER); BATCH],
             v4: [(VrfId::MASTER, 0); BATCH],
             v6: [(VrfId::MASTER, 0); BATCH],
             found: [NexthopId(0); BATCH],
@@ -58,6 +57,13 @@ impl Burst {
     pub fn deliver(&mut self, place: usize, vif: VifId) {
         self.delivered |= 1 << place;
         self.found[place % BATCH] = NexthopId(DELIVER | u32::from(vif.0));
+    }
+
+    /// Whether packets came from so many sides, `changes` of them from another than the one before, that their records are asked
+    /// for ahead: with a few, those are at hand.
+    #[inline]
+    pub fn is_scattered(&self, changes: u32) -> bool {
+        changes as usize * 5 > self.count * 4
     }
 
     /// Every place of the burst.

@@ -10,18 +10,11 @@ use wire::Mac;
 use wire::eth::{self, Ethernet, MacPair, Tag};
 use wire::ipv6;
 
-use super::{Context, End, Family, Origin, Place, Run, Step};
+use super::{Context, End, Family, Place, Run, Step};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{VifId, VrfId};
 use crate::table::{PortRole, Vif};
-
-/// A packet from an instance.
-pub(crate) struct Arrival<'a> {
-    pub id: VifId,
-    pub vif: &'a Vif,
-    pub family: Family,
-}
 
 /// Where the tag of a frame is, and its tag control information: 0 without a tag.
 #[derive(Clone, Copy)]
@@ -82,13 +75,13 @@ pub(crate) fn ahead<B: Buf>(context: &Context<'_>, packets: &[B]) {
     }
 }
 
-/// The interface that a frame comes from, of which `HEADER` bytes are in front of the packet.
+/// Finds the interface that a frame comes from, of which `HEADER` bytes are in front of the packet: [`Context::run`] then.
 #[inline(always)]
-pub(crate) fn from_instance<'a, const HEADER: usize>(
-    context: &mut Context<'a>,
+pub(crate) fn from_instance<const HEADER: usize>(
+    context: &mut Context<'_>,
     frame: &[u8],
     tci: u16,
-) -> Step<Arrival<'a>> {
+) -> Step<Family> {
     // A frame without a tag has the VLAN id of a priority tag.
     let vlan = tci & 0x0fff;
     let run = match &mut context.run {
@@ -99,10 +92,9 @@ pub(crate) fn from_instance<'a, const HEADER: usize>(
     run.sum += 1 << 32 | (frame.len() + (Link::TAGGED - HEADER)) as u64;
     let Run { id, vif, .. } = *run;
     if macs(frame)? == vif.macs && ethertype::<HEADER>(frame)? == eth::IPV4 && vif.up {
-        return Ok(Arrival { id, vif, family: Family::V4 });
+        return Ok(Family::V4);
     }
-    let family = addressed(context, frame, HEADER, Some((id, vif)))?;
-    Ok(Arrival { id, vif, family })
+    addressed(context, frame, HEADER, Some((id, vif)))
 }
 
 /// Begins a run of packets with this VLAN id.
@@ -133,11 +125,9 @@ pub(crate) fn from_underlay<const HEADER: usize>(
     if tci & 0x0fff != 0 {
         return Err(Drop::UnknownVlan.into());
     }
-    let macs = macs(frame)?;
-    if context.own_macs != Some(macs) || ethertype::<HEADER>(frame)? != eth::IPV4 {
+    let destination = eth::destination(frame).map_err(|_| Drop::Malformed)?;
+    if context.own_mac != destination || ethertype::<HEADER>(frame)? != eth::IPV4 {
         addressed(context, frame, HEADER, None)?;
-        // From the same neighbour, the next one passes at a glance.
-        context.own_macs = Some(macs);
     }
     Ok(())
 }
@@ -164,7 +154,7 @@ fn addressed(
 ) -> Step<Family> {
     let family = to_us(context, frame, header, from);
     match from {
-        Some((id, _)) => family.map_err(|end| context.at(Origin::Instance(id), end)),
+        Some((id, _)) => family.map_err(|end| context.at(Some(id), end)),
         None => family,
     }
 }

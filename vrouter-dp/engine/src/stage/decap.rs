@@ -17,33 +17,45 @@ use wire::udp::{self, Udp};
 use wire::{Malformed, icmp};
 
 use super::burst::Burst;
-use super::classify::Arrival;
-use super::{Context, End, Family, Inner, Origin, Place, Source, Step, is_multicast, unicast_v4};
+use super::{Context, End, Family, Inner, Place, Run, Step, is_multicast, policy, unicast_v4};
 use crate::drops::{Drop, Punt};
 use crate::pipeline::BATCH;
 use crate::seam::{LabelTarget, VrfId};
 
-/// A packet from an instance, that begins at `start`: there is nothing around it. Who sent it, for policy.
+/// An IPv4 packet from an instance, that begins at `start`: there is nothing around it.
 #[inline(always)]
-pub(crate) fn bare(
+pub(crate) fn bare_v4(
+    context: &Context<'_>,
     burst: &mut Burst,
     place: usize,
     frame: &[u8],
     start: usize,
-    arrival: &Arrival<'_>,
-) -> Step<Source> {
+) -> Step<()> {
     let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
-    let (vrf, origin) = (arrival.vif.vrf, Origin::Instance(arrival.id));
-    match arrival.family {
-        Family::V4 => v4(burst, place, bytes, start, vrf, origin).map(Source::V4),
-        Family::V6 => v6(burst, place, bytes, start, vrf, origin).map(Source::V6),
-    }
+    let Run { id, vif, .. } = *context.run.as_ref().ok_or(Drop::UnknownVlan)?;
+    let inner = Inner::from_instance(id, vif.vrf);
+    v4(burst, place, bytes, start, inner, |source| policy::check_v4(context, id, vif, source))
+}
+
+/// As [`bare_v4`], of an IPv6 packet.
+#[inline(never)]
+pub(crate) fn bare_v6(
+    context: &Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    start: usize,
+) -> Step<()> {
+    let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
+    let Run { id, vif, .. } = *context.run.as_ref().ok_or(Drop::UnknownVlan)?;
+    let inner = Inner::from_instance(id, vif.vrf);
+    v6(burst, place, bytes, start, inner, |source| policy::check_v6(context, id, vif, source))
 }
 
 /// A packet that the service thread made: it is trusted to know its addresses.
 pub(crate) fn own(packet: &[u8], vrf: VrfId) -> Step<Inner> {
     let length = super::ipv4(packet, Drop::InnerChecksum)?.total_len;
-    Ok(Inner { start: 0, length, vrf, origin: Origin::Own, family: Family::V4 })
+    Ok(Inner { length, ..Inner::own(vrf) })
 }
 
 /// A packet from the underlay that begins at `start`: out of its tunnel.
@@ -151,7 +163,7 @@ fn local(context: &Context<'_>, destination: u32) -> Step<()> {
 #[inline(always)]
 fn admit(context: &mut Context<'_>, outer: &Fields) -> Step<()> {
     let ends = u64::from(outer.source) << 32 | u64::from(outer.destination);
-    if context.tunnel_ends == Some(ends) {
+    if context.admitted.has(ends) {
         return Ok(());
     }
     admit_others(context, ends)
@@ -164,7 +176,7 @@ fn admit_others(context: &mut Context<'_>, ends: u64) -> Step<()> {
     if !context.tables.fib.is_tunnel_source(source.into()) {
         return Err(Drop::TunnelSource.into());
     }
-    context.tunnel_ends = Some(ends);
+    context.admitted.add(ends);
     Ok(())
 }
 
@@ -226,17 +238,17 @@ fn label(
     let start = start + Mpls::LEN;
     // What is behind it says by its first four bits.
     let routable = match payload.first().map(|first| first >> 4) {
-        Some(4) => v4(burst, place, payload, start, vrf, Origin::Tunnel).and_then(martian_v4).err(),
-        Some(6) => v6(burst, place, payload, start, vrf, Origin::Tunnel).err(),
-        _ => Some(Drop::Malformed.into()),
+        Some(4) => v4(burst, place, payload, start, Inner::from_tunnel(vrf), martian_v4),
+        Some(6) => tunnelled_v6(burst, place, payload, start, vrf),
+        _ => Err(Drop::Malformed.into()),
     };
-    if let Some(end) = routable {
+    if let Err(end) = routable {
         return Err(behind(context, target, end));
     }
     // RFC 3032 2.4.3: it goes no further. The sender is told as for its own TTL, so that a traceroute has no gap here.
     if entry.ttl() <= 1 {
-        let inner = &burst.inners[place % BATCH];
-        let end = context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, inner);
+        let inner = burst.inners[place % BATCH];
+        let end = context.refuse(Drop::LabelTtl, Punt::TtlExceeded, 0, &inner);
         return Err(behind(context, target, end));
     }
     Ok(())
@@ -246,28 +258,29 @@ fn label(
 #[cold]
 fn behind(context: &mut Context<'_>, target: LabelTarget, end: End) -> End {
     match target {
-        LabelTarget::Vif(vif) => context.towards(Origin::Tunnel, vif, end),
+        LabelTarget::Vif(vif) => context.at(Some(vif), end),
         LabelTarget::Vrf(_) => end,
     }
 }
 
-/// Checks an IPv4 packet to be routed and where it goes: that must be such that a router forwards. It then has its place. Who sent
-/// it is returned and not yet checked.
+/// Checks an IPv4 packet to be routed, and where it goes: a router must forward there. Who sent it, `check` sees to. It then has its
+/// place.
 #[inline(always)]
 fn v4(
     burst: &mut Burst,
     place: usize,
     bytes: &[u8],
     start: usize,
-    vrf: VrfId,
-    origin: Origin,
-) -> Step<u32> {
+    inner: Inner,
+    check: impl FnOnce(u32) -> Step<()>,
+) -> Step<()> {
     let Fields { total_len, source, destination, .. } = super::ipv4(bytes, Drop::InnerChecksum)?;
     unicast_v4(destination)?;
-    let (start, length, family) = (start as u16, total_len, Family::V4);
-    burst.inners[place % BATCH] = Inner { start, length, vrf, origin, family };
-    burst.v4[place % BATCH] = (vrf, destination);
-    Ok(source)
+    check(source)?;
+    let (start, length, family) = (start as u8, total_len, Family::V4);
+    burst.inners[place % BATCH] = Inner { start, length, family, ..inner };
+    burst.v4[place % BATCH] = (inner.vrf, destination);
+    Ok(())
 }
 
 /// RFC 1812 5.3.7: what a router does not forward by its source.
@@ -276,16 +289,27 @@ pub(crate) fn martian_v4(source: u32) -> Step<()> {
     if icmp::host_bits(source) { Ok(()) } else { Err(Drop::Martian.into()) }
 }
 
-/// As [`v4`], of an IPv6 packet; its source is checked.
 #[inline(never)]
+fn tunnelled_v6(
+    burst: &mut Burst,
+    place: usize,
+    payload: &[u8],
+    start: usize,
+    vrf: VrfId,
+) -> Step<()> {
+    v6(burst, place, payload, start, Inner::from_tunnel(vrf), |_| Ok(()))
+}
+
+/// As [`v4`], of an IPv6 packet; whether a router forwards from its source is checked here.
+#[inline(always)]
 fn v6(
     burst: &mut Burst,
     place: usize,
     bytes: &[u8],
     start: usize,
-    vrf: VrfId,
-    origin: Origin,
-) -> Step<u128> {
+    inner: Inner,
+    check: impl FnOnce(u128) -> Step<()>,
+) -> Step<()> {
     let ip = super::ipv6(bytes)?;
     let (source, destination) = (ip.source(), ip.destination());
     if !ipv6::forwardable(source) || !ipv6::forwardable(destination) {
@@ -298,11 +322,12 @@ fn v6(
         };
         return Err(reason.into());
     }
+    check(source)?;
     // A frame is never that long.
     let length = u16::try_from(ip.total_len()).map_err(|_| Drop::Malformed)?;
-    let (start, family) = (start as u16, Family::V6);
-    burst.inners[place % BATCH] = Inner { start, length, vrf, origin, family };
-    burst.v6[place % BATCH] = (vrf, destination);
+    let (start, family) = (start as u8, Family::V6);
+    burst.inners[place % BATCH] = Inner { start, length, family, ..inner };
+    burst.v6[place % BATCH] = (inner.vrf, destination);
     burst.ipv6 |= 1 << place;
-    Ok(source)
+    Ok(())
 }

@@ -10,16 +10,16 @@ use wire::eth::{self, Ethernet, TaggedEthernet};
 use wire::gre::Gre;
 use wire::ipv4::Ipv4;
 use wire::mpls::Mpls;
-use wire::udp::{self, Udp};
-use zerocopy::transmute;
+use wire::udp::Udp;
 
 use super::lookup::Way;
-use super::{Context, Family, Inner, Sent, Step};
+use super::{Context, Family, Inner, Step};
 use crate::buffer::Buf;
 use crate::drops::Drop;
 use crate::fault::{self, Fault};
 use crate::seam::{PortId, VifId};
 use crate::table::Vif;
+use crate::verdict::Verdict;
 
 /// To another PE, by MPLS in UDP. `ttl` is what the packet itself leaves with, `flow` the hash of its flow.
 #[inline(always)]
@@ -30,11 +30,14 @@ pub(crate) fn over_udp<B: Buf>(
     way: &Way<'_>,
     ttl: u8,
     flow: u64,
-) -> Step<Sent> {
-    // RFC 7510 3: one port of 49152-65535 per inner flow. 3.1: the checksum may be zero over IPv4.
-    let source = 0xc000 | (flow >> 50) as u16;
-    let udp = Udp::new(source, udp::MPLS, inner.length + Mpls::LEN as u16);
-    over::<B, { Udp::LEN }, OVER_UDP>(context, packet, inner, way, transmute!(udp), ttl)
+) -> Step<Verdict> {
+    over::<B, OVER_UDP>(context, packet, inner, way, ttl, |head| {
+        let (udp, _) = Udp::parse_mut(head).map_err(|_| Drop::Malformed)?;
+        // RFC 7510 3: one port of 49152-65535 per inner flow. 3.1: the checksum may be zero over IPv4.
+        udp.set_source(0xc000 | (flow >> 50) as u16);
+        udp.set_length(inner.length + (Udp::LEN + Mpls::LEN) as u16);
+        Ok(())
+    })
 }
 
 /// To another PE, by MPLS in GRE.
@@ -45,9 +48,8 @@ pub(crate) fn over_gre<B: Buf>(
     inner: &Inner,
     way: &Way<'_>,
     ttl: u8,
-) -> Step<Sent> {
-    let gre = Gre::new(eth::MPLS);
-    over::<B, { Gre::LEN }, OVER_GRE>(context, packet, inner, way, transmute!(gre), ttl)
+) -> Step<Verdict> {
+    over::<B, OVER_GRE>(context, packet, inner, way, ttl, |_| Ok(()))
 }
 
 /// To an instance of this node.
@@ -58,7 +60,7 @@ pub(crate) fn to_instance<B: Buf>(
     inner: &Inner,
     id: VifId,
     vif: &Vif,
-) -> Step<Sent> {
+) -> Step<Verdict> {
     if !vif.up {
         return Err(Drop::VifDown.into());
     }
@@ -69,43 +71,44 @@ pub(crate) fn to_instance<B: Buf>(
     if inner.family == Family::V6 {
         header.set_ethertype(eth::IPV6);
     }
-    Ok(Sent { port: vif.port, vif: Some(id) })
+    Ok(Verdict::Tx { port: vif.port, vif: Some(id) })
 }
 
 /// Bytes of all headers in front of the packet to another PE.
 const OVER_UDP: usize = Ethernet::LEN + Ipv4::LEN + Udp::LEN + Mpls::LEN;
 const OVER_GRE: usize = Ethernet::LEN + Ipv4::LEN + Gre::LEN + Mpls::LEN;
 
+/// `middle` finishes what is between the IPv4 header and the label.
 #[inline(always)]
-fn over<B: Buf, const MIDDLE: usize, const HEAD: usize>(
+fn over<B: Buf, const HEAD: usize>(
     context: &mut Context<'_>,
     packet: &mut B,
     inner: &Inner,
     way: &Way<'_>,
-    middle: [u8; MIDDLE],
     ttl: u8,
-) -> Step<Sent> {
+    middle: impl FnOnce(&mut [u8]) -> Step<()>,
+) -> Step<Verdict> {
     let Way { tunnel, adjacency, label } = way;
     open(context, adjacency.port)?;
     // All lengths are constants: every check below but the first is decided at compile time.
     let frame = reframe::<B, HEAD>(packet, inner)?;
-    let (ethernet, rest) = Ethernet::parse_mut(frame).map_err(|_| Drop::Malformed)?;
-    let (ip, rest) = Ipv4::parse_mut(rest).map_err(|_| Drop::Malformed)?;
-    let (between, rest) = rest.split_first_chunk_mut().ok_or(Drop::Malformed)?;
-    let (entry, _) = Mpls::parse_mut(rest).map_err(|_| Drop::Malformed)?;
+    let (outer, entry) = frame.split_at_mut(HEAD - Mpls::LEN);
+    let (ethernet, outer) = Ethernet::parse_mut(outer).map_err(|_| Drop::Malformed)?;
+    *ethernet = adjacency.header;
+    outer.copy_from_slice(&tunnel.head[..HEAD - Ethernet::LEN - Mpls::LEN]);
+    let (ip, rest) = Ipv4::parse_mut(outer).map_err(|_| Drop::Malformed)?;
     // The path's MTU was checked: a packet and its outer headers fit 16 bits.
     let length = inner.length + (HEAD - Ethernet::LEN) as u16;
     let id = context.ip_ids.next();
     let wrong = u32::from(fault::is(Fault::WrongChecksum));
-    *ethernet = adjacency.header;
-    *ip = tunnel.header;
     ip.set_total_len(length);
     ip.set_id(id);
     ip.set_checksum(checksum::finish(tunnel.sum + u32::from(length) + u32::from(id) + wrong));
-    *between = middle;
+    middle(rest)?;
     let label = if fault::is(Fault::WrongLabel) { !0xfff } else { *label };
+    let (entry, _) = Mpls::parse_mut(entry).map_err(|_| Drop::Malformed)?;
     *entry = Mpls::from_bits(label | 1 << 8 | u32::from(ttl));
-    Ok(Sent { port: adjacency.port, vif: None })
+    Ok(Verdict::Tx { port: adjacency.port, vif: None })
 }
 
 /// Makes room for the headers of a frame, of which the first `HEAD` bytes are returned; all around the packet is gone.

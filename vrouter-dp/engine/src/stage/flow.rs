@@ -2,7 +2,6 @@
 
 use wire::ipv4::{self, Ipv4};
 use wire::ipv6::Ipv6;
-use wire::tcp::Ports;
 
 use super::Family;
 
@@ -20,7 +19,7 @@ pub(crate) fn v4(packet: &[u8]) -> u64 {
     let Some(header) = packet.first_chunk::<{ Ipv4::LEN }>() else { return 0 };
     let protocol = header[9];
     // Neither "more fragments" nor an offset.
-    let whole = (header[6] & 0x3f) | header[7] == 0;
+    let whole = u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0;
     let ports = match header[0] {
         _ if !whole || !has_ports(protocol) => 0,
         // Nearly all: no options.
@@ -53,7 +52,8 @@ fn mix(addresses: u64, rest: u64) -> u64 {
 
 #[inline(always)]
 fn ports(transport: &[u8]) -> u64 {
-    Ports::parse(transport).map_or(0, |(ports, _)| ports.both().into())
+    // In any byte order: it is only a hash.
+    transport.first_chunk().map_or(0, |ports| u32::from_ne_bytes(*ports).into())
 }
 
 #[inline(always)]

@@ -72,14 +72,10 @@ fn mixed(fib: &Fib, burst: &mut Burst, v4: u64) {
 /// Asks for what the routes lead to, if the burst is so scattered that this is worth it.
 #[inline(always)]
 pub(crate) fn ahead(context: &Context<'_>, burst: &Burst) {
-    if context.changes > SCATTERED {
+    if burst.is_scattered(context.changes) {
         prefetch(context, burst);
     }
 }
-
-/// Packets of a burst with another interface or label than the one before, from which on records are asked for ahead: below that,
-/// most of what they need is at hand.
-pub(crate) const SCATTERED: u32 = BATCH as u32 / 4;
 
 /// Each step by all packets, so that the misses of one step overlap.
 #[inline(never)]

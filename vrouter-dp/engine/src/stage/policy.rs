@@ -2,31 +2,20 @@
 //!
 //! Exits: drop `spoofed-address martian`. Packets out of tunnels are not checked here: their sender's gateway did.
 
-use super::classify::Arrival;
-use super::{Context, Source, Step, decap};
+use super::{Context, Step, decap};
 use crate::drops::Drop;
 use crate::fault::{self, Fault};
-use crate::seam::{Nexthop, NexthopId, VifId, VrfId};
+use crate::seam::{Nexthop, NexthopId, VifId};
 use crate::table::Vif;
 
-/// A packet from an instance.
+/// An IPv4 packet from an instance.
 #[inline(always)]
-pub(crate) fn check(context: &Context<'_>, arrival: &Arrival<'_>, source: Source) -> Step<()> {
-    let Arrival { id, vif, .. } = *arrival;
-    match source {
-        // Nearly all. 0 stands for none.
-        Source::V4(source) if source == vif.address && source != 0 => Ok(()),
-        Source::V4(source) => another_v4(context, id, vif, source),
-        Source::V6(source) => own(vif.owns6(source) || v6_leads_back(context, id, vif.vrf, source)),
+pub(crate) fn check_v4(context: &Context<'_>, id: VifId, vif: &Vif, source: u32) -> Step<()> {
+    // Nearly all. 0 stands for none.
+    if source == vif.address && source != 0 {
+        return Ok(());
     }
-}
-
-fn own(own: bool) -> Step<()> {
-    if own || fault::is(Fault::SkippedSourceCheck) {
-        Ok(())
-    } else {
-        Err(Drop::SpoofedAddress.into())
-    }
+    another_v4(context, id, vif, source)
 }
 
 /// A source that is not the first address of the instance: another one, or in a prefix behind it, such as the network of a router.
@@ -34,12 +23,22 @@ fn own(own: bool) -> Step<()> {
 fn another_v4(context: &Context<'_>, id: VifId, vif: &Vif, source: u32) -> Step<()> {
     decap::martian_v4(source)?;
     let leads_back = || leads_to(context, context.tables.fib.lookup(vif.vrf, source.into()), id);
-    own(vif.owns(source) || leads_back())
+    verdict(vif.owns(source) || leads_back())
 }
 
-#[inline(never)]
-fn v6_leads_back(context: &Context<'_>, id: VifId, vrf: VrfId, source: u128) -> bool {
-    leads_to(context, context.tables.fib.lookup6(vrf, source.into()), id)
+/// As [`check_v4`], of an IPv6 packet.
+#[inline(always)]
+pub(crate) fn check_v6(context: &Context<'_>, id: VifId, vif: &Vif, source: u128) -> Step<()> {
+    let leads_back = || leads_to(context, context.tables.fib.lookup6(vif.vrf, source.into()), id);
+    verdict(vif.owns6(source) || leads_back())
+}
+
+fn verdict(own: bool) -> Step<()> {
+    if own || fault::is(Fault::SkippedSourceCheck) {
+        Ok(())
+    } else {
+        Err(Drop::SpoofedAddress.into())
+    }
 }
 
 fn leads_to(context: &Context<'_>, back: NexthopId, id: VifId) -> bool {

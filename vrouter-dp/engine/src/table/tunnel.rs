@@ -1,14 +1,16 @@
 //! Tunnels and the neighbours of the underlay that they go through.
 //!
-//! A tunnel holds the finished outer IP header and names an adjacency; an adjacency holds the finished Ethernet header. When a
+//! A tunnel holds the finished outer headers and names an adjacency; an adjacency holds the finished Ethernet header. When a
 //! neighbour, a link or a port goes, only its adjacency is replaced, however many tunnels and routes stand behind it.
 
 use std::net::Ipv4Addr;
 
 use wire::checksum;
-use wire::eth::Ethernet;
+use wire::eth::{self, Ethernet};
+use wire::gre::Gre;
 use wire::ipv4::{self, Ipv4};
-use zerocopy::IntoBytes;
+use wire::udp::{self, Udp};
+use zerocopy::{IntoBytes, transmute};
 
 use crate::seam::{Encapsulation, PortId};
 
@@ -48,13 +50,16 @@ pub struct Tunnel {
     pub overhead: u16,
     /// Neighbour that it goes through; `None` if there is no way to its remote end.
     pub adjacency: Option<AdjacencyId>,
-    /// Outer IPv4 header with length, id and checksum zero.
-    pub header: Ipv4,
-    /// Sum of that header.
+    /// Outer IPv4 header with length, id and checksum zero, then UDP with source and length zero, or GRE and nothing.
+    pub head: [u8; Tunnel::HEAD],
+    /// Sum of the IPv4 header.
     pub sum: u32,
 }
 
 impl Tunnel {
+    /// Bytes of `head`.
+    pub const HEAD: usize = Ipv4::LEN + Udp::LEN;
+
     pub(super) fn new(
         local: Ipv4Addr,
         remote: Ipv4Addr,
@@ -67,7 +72,18 @@ impl Tunnel {
         };
         let header = Ipv4::new(local, remote, protocol, 0);
         let sum = checksum::sum(header.as_bytes());
+        let middle: [u8; Udp::LEN] = match encapsulation {
+            Encapsulation::MplsOverUdp => {
+                let mut udp = Udp::new(0, udp::MPLS, 0);
+                udp.set_length(0);
+                transmute!(udp)
+            }
+            Encapsulation::MplsOverGre => transmute!([Gre::new(eth::MPLS), Gre::new(0)]),
+        };
+        let mut head = [0; Tunnel::HEAD];
+        head[..Ipv4::LEN].copy_from_slice(header.as_bytes());
+        head[Ipv4::LEN..].copy_from_slice(&middle);
         let overhead = encapsulation.overhead();
-        Tunnel { encapsulation, overhead, adjacency, header, sum }
+        Tunnel { encapsulation, overhead, adjacency, head, sum }
     }
 }

@@ -286,6 +286,9 @@ fn who_may_send_tunnel_packets_follows_tunnels_and_configuration() {
     assert_eq!(from(&mut lab, [198, 51, 100, 200]), None, "configured");
     assert_eq!(from(&mut lab, [198, 51, 101, 200]), Some(Drop::TunnelSource));
     lab.writer.tunnel_source_del("198.51.100.0/24".parse().unwrap()).unwrap();
+    // As after every generation.
+    lab.writer.publish();
+    lab.worker.quiesce();
     assert_eq!(from(&mut lab, [198, 51, 100, 200]), Some(Drop::TunnelSource));
 }
 
