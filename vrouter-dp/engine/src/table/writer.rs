@@ -13,7 +13,7 @@ use ipnet::{IpNet, Ipv4Net};
 use wire::eth::MacPair;
 use wire::{Label, Mac, VlanId};
 
-use super::fib::{FibWriter, Shadow};
+use super::fib::FibWriter;
 use super::{Port, PortState, Tables, Vif};
 use crate::publish::Token;
 use crate::seam::{
@@ -25,7 +25,6 @@ use underlay::{AdjacencyRow, SourceRow, TunnelRow};
 
 #[derive(Debug, Default)]
 struct VrfRow {
-    routes: Shadow<NexthopId>,
     /// Interfaces and labels that name it.
     references: u32,
 }
@@ -54,12 +53,15 @@ pub struct TablesWriter {
     tunnel_address: Ipv4Addr,
     vrfs: HashMap<VrfId, VrfRow>,
     vifs: BTreeMap<VifId, VifRow>,
-    nexthops: HashMap<NexthopId, NexthopRow>,
+    /// By id.
+    nexthops: Vec<Option<NexthopRow>>,
     labels: BTreeMap<Label, LabelTarget>,
     groups: HashMap<GroupId, GroupRow>,
     tunnels: HashMap<TunnelId, TunnelRow>,
     adjacencies: HashMap<super::AdjacencyId, AdjacencyRow>,
-    sources: Shadow<SourceRow>,
+    sources: BTreeMap<Ipv4Net, SourceRow>,
+    /// What routes are stamped with.
+    epoch: u32,
 }
 
 impl TablesWriter {
@@ -73,12 +75,13 @@ impl TablesWriter {
             tunnel_address: Ipv4Addr::UNSPECIFIED,
             vrfs: HashMap::new(),
             vifs: BTreeMap::new(),
-            nexthops: HashMap::new(),
+            nexthops: Vec::new(),
             labels: BTreeMap::new(),
             groups: HashMap::new(),
             tunnels: HashMap::new(),
             adjacencies: HashMap::new(),
-            sources: Shadow::default(),
+            sources: BTreeMap::new(),
+            epoch: 0,
         }
     }
 
@@ -135,9 +138,7 @@ impl TablesWriter {
 
     /// Adds a VRF.
     pub fn vrf_set(&mut self, vrf: VrfId) -> Result<(), Refusal> {
-        if !self.vrfs.contains_key(&vrf) {
-            self.fib.create(vrf.into())?;
-        }
+        self.fib.create(vrf.into());
         self.vrfs.entry(vrf).or_default();
         Ok(())
     }
@@ -145,7 +146,7 @@ impl TablesWriter {
     /// Removes a VRF. `InUse` while it has routes, interfaces or labels.
     pub fn vrf_del(&mut self, vrf: VrfId) -> Result<(), Refusal> {
         let row = self.vrfs.get(&vrf).ok_or(Refusal::Unknown)?;
-        if row.references > 0 || !row.routes.is_empty() {
+        if row.references > 0 || self.fib.len(vrf.into()) > 0 {
             return Err(Refusal::InUse);
         }
         self.vrfs.remove(&vrf);
@@ -158,45 +159,63 @@ impl TablesWriter {
         self.vrfs.contains_key(&vrf)
     }
 
-    /// Adds a route, or gives it another next hop.
+    /// Adds a route, or gives it another next hop, and stamps it with the present epoch.
+    ///
+    /// `Unknown` VRF or next hop. `Full` without room for what the change needs: nothing is changed then.
     pub fn route_set(
         &mut self,
         vrf: VrfId,
         prefix: impl Into<IpNet>,
         nexthop: NexthopId,
     ) -> Result<(), Refusal> {
-        let IpNet::V4(prefix) = prefix.into() else { return Err(Refusal::Full) };
-        let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
-        let known = self.nexthops.contains_key(&nexthop);
-        if !known {
+        if self.nexthop_row(nexthop).is_none() {
             return Err(Refusal::Unknown);
         }
-        let old = row.routes.exact(prefix).copied();
+        let old = self.fib.set(vrf.into(), prefix.into(), nexthop, self.epoch)?;
         if old != Some(nexthop) {
-            self.fib.insert(vrf.into(), prefix, nexthop, old.is_some())?;
-        }
-        row.routes.insert(prefix, nexthop);
-        self.nexthop_references(nexthop, 1);
-        if let Some(old) = old {
-            self.nexthop_references(old, -1);
+            self.nexthop_references(nexthop, 1);
+            if let Some(old) = old {
+                self.nexthop_references(old, -1);
+            }
         }
         Ok(())
     }
 
-    /// Removes a route.
+    /// Removes a route. `Unknown` if there is none; `Full` without room for what the change needs, and then nothing is changed.
     pub fn route_del(&mut self, vrf: VrfId, prefix: impl Into<IpNet>) -> Result<(), Refusal> {
-        let IpNet::V4(prefix) = prefix.into() else { return Err(Refusal::Unknown) };
-        let row = self.vrfs.get_mut(&vrf).ok_or(Refusal::Unknown)?;
-        let old = row.routes.remove(prefix).ok_or(Refusal::Unknown)?;
-        let covering = row.routes.covering(prefix).map(|(length, nexthop)| (length, *nexthop));
-        self.fib.remove(vrf.into(), prefix, covering);
+        let old = self.fib.remove(vrf.into(), prefix.into())?;
         self.nexthop_references(old, -1);
         Ok(())
     }
 
+    /// The next hop of the route at exactly this prefix.
+    pub fn route(&self, vrf: VrfId, prefix: impl Into<IpNet>) -> Option<NexthopId> {
+        self.fib.exact(vrf.into(), prefix.into())
+    }
+
+    /// Begins an epoch: routes that are set from now on are told apart from those that are not.
+    pub fn set_epoch(&mut self, epoch: u32) {
+        self.epoch = epoch;
+    }
+
+    /// The routes that were last set in another epoch than this one, of all VRFs, in no order.
+    pub fn stale_routes(&self, epoch: u32) -> impl Iterator<Item = (VrfId, IpNet)> {
+        let stale = self.fib.stale(epoch).into_iter();
+        stale.filter_map(|(trie, prefix)| Some((trie.vrf()?, prefix)))
+    }
+
     /// What `address` leads to in a VRF, as a worker would find it.
-    pub fn lookup(&self, vrf: VrfId, address: Ipv4Addr) -> Option<Nexthop> {
-        self.tables.nexthops.nexthop(self.tables.fib.lookup(vrf, address))
+    pub fn lookup(&self, vrf: VrfId, address: impl Into<IpAddr>) -> Option<Nexthop> {
+        let fib = &self.tables.fib;
+        self.tables.nexthops.nexthop(match address.into() {
+            IpAddr::V4(address) => fib.lookup(vrf, address),
+            IpAddr::V6(address) => fib.lookup6(vrf, address),
+        })
+    }
+
+    /// Bytes of the readers' route tables of all VRFs, the space between their blocks included.
+    pub fn route_bytes(&self) -> usize {
+        self.fib.held_bytes()
     }
 
     // ---- next hops ---------------------------------------------------------------------------------------------------
@@ -217,12 +236,15 @@ impl TablesWriter {
             return Err(Refusal::Unknown);
         }
         // A group has paths, not groups.
-        let old = self.nexthops.get(&id).copied();
+        let old = self.nexthop_row(id);
         if !is_path(nexthop) && self.groups.values().any(|group| group.names(id)) {
             return Err(Refusal::InUse);
         }
         let references = old.map_or(0, |old| old.references);
-        self.nexthops.insert(id, NexthopRow { nexthop, references });
+        if self.nexthops.len() <= id.index() {
+            self.nexthops.resize(id.index() + 1, None);
+        }
+        self.nexthops[id.index()] = Some(NexthopRow { nexthop, references });
         self.tables.nexthops.set(id, Some(nexthop));
         self.target_references(nexthop, 1);
         if let Some(old) = old {
@@ -233,19 +255,23 @@ impl TablesWriter {
 
     /// Removes a next hop. `InUse` while a route or a group names it.
     pub fn nexthop_del(&mut self, id: NexthopId) -> Result<(), Refusal> {
-        let row = self.nexthops.get(&id).ok_or(Refusal::Unknown)?;
+        let row = self.nexthop_row(id).ok_or(Refusal::Unknown)?;
         if row.references > 0 {
             return Err(Refusal::InUse);
         }
         let nexthop = row.nexthop;
-        self.nexthops.remove(&id);
+        self.nexthops[id.index()] = None;
         self.tables.nexthops.set(id, None);
         self.target_references(nexthop, -1);
         Ok(())
     }
 
+    fn nexthop_row(&self, id: NexthopId) -> Option<NexthopRow> {
+        self.nexthops.get(id.index()).copied().flatten()
+    }
+
     fn nexthop_references(&mut self, id: NexthopId, change: i32) {
-        if let Some(row) = self.nexthops.get_mut(&id) {
+        if let Some(Some(row)) = self.nexthops.get_mut(id.index()) {
             row.references = row.references.saturating_add_signed(change);
         }
     }

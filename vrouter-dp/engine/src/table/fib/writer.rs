@@ -1,205 +1,499 @@
-//! The writing side of the tries.
+//! The writing side of the tries: which routes there are, and how wide the roots are. What is published of them: `build.rs`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use super::{Fib, Node, Trie, Word};
+use super::prefix::{Family, Prefix, cut, slot, with_slot};
+use super::routes::{Route, Routes, slots};
+use super::slabs::Slabs;
+use super::{DEPTH6, Fib, Trie};
 use crate::publish::{Domain, Token};
 use crate::seam::{NexthopId, Refusal};
 
-/// Nodes that one route can need: one for each level below the root.
-const DEEPEST: usize = 3;
+/// Routes of a trie above which its root takes a stride more: to 2 or 4 KiB, 64 or 128 KiB, 2 or 4 MiB. Below half of it, one less.
+const WIDEN: [u32; 3] = [48, 768, 65_536];
+
+/// Words of the largest block of a node, rounded up.
+pub(super) const LARGEST: usize = 36;
+
+/// Blocks that wait for one grace period together.
+const TOGETHER: usize = 64;
+
+/// A trie, as its writer knows it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Row {
+    exists: bool,
+    /// The first of its routes' nodes; 0 without routes, the default one aside.
+    pub top: u32,
+    default: Option<Route>,
+    /// Routes, the default one aside.
+    routes: u32,
+    /// First slot of the root; 0 if there is none.
+    pub root: u32,
+    /// Strides that the root wants to take; near the end of the address it takes fewer.
+    wide: usize,
+    /// First stride of the root, and the one after its last.
+    pub from: usize,
+    pub to: usize,
+    /// Where the root begins, left-aligned.
+    pub start: u128,
+}
+
+/// The nodes of the routes on the way to a prefix.
+#[derive(Debug)]
+pub(super) struct Path {
+    pub key: u128,
+    pub nodes: [u32; DEPTH6],
+    /// How many there are.
+    pub known: usize,
+}
 
 /// Changes the tries. The only writer of its [`Fib`].
 #[derive(Debug)]
 pub struct FibWriter {
-    fib: Arc<Fib>,
+    pub(super) fib: Arc<Fib>,
+    pub(super) routes: Routes,
+    pub(super) slabs: Slabs,
+    /// Published blocks of nodes.
+    pub(super) blocks: usize,
     domain: Arc<Domain>,
-    /// Nodes that may be used.
-    free: Vec<u32>,
-    /// Nodes that readers may still see.
-    limbo: VecDeque<(Token, u32)>,
-    /// Lowest node never used.
-    fresh: u32,
-    /// Per node: routes that end in it or below it. A node without any answers the same everywhere and can go.
-    routes: Vec<u32>,
+    rows: [Vec<Row>; Family::ALL.len()],
+    /// Blocks that readers may still see, and how many of them wait for which token; the rest waits for one to be taken.
+    limbo: VecDeque<(u32, usize)>,
+    waiting: VecDeque<(Token, usize)>,
+    open: usize,
 }
 
 impl FibWriter {
     /// The writer of `fib`, which nobody else may write.
     pub fn new(fib: Arc<Fib>, domain: Arc<Domain>) -> FibWriter {
         FibWriter {
+            slabs: Slabs::new(fib.words.len()),
             fib,
+            routes: Routes::new(),
+            blocks: 0,
             domain,
-            free: Vec::new(),
+            rows: [Vec::new(), Vec::new()],
             limbo: VecDeque::new(),
-            fresh: 1,
-            routes: vec![0],
+            waiting: VecDeque::new(),
+            open: 0,
         }
     }
 
-    /// Makes an empty trie; no change if it exists. `Full` without a node.
-    pub fn create(&mut self, trie: Trie) -> Result<(), Refusal> {
-        if self.root(trie) == 0 {
-            let root = self.allocate(Word::EMPTY)?;
-            self.fib.roots[trie.0].store(root, Ordering::Release);
+    /// Makes an empty trie for both families; no change if it exists. It takes no reader memory before its first route.
+    pub fn create(&mut self, trie: Trie) {
+        for rows in &mut self.rows {
+            if rows.len() <= trie.0 {
+                rows.resize(trie.0 + 1, Row::default());
+            }
+            rows[trie.0].exists = true;
         }
-        Ok(())
     }
 
     /// Removes a trie that holds no route.
     pub fn destroy(&mut self, trie: Trie) {
-        let root = self.fib.roots[trie.0].swap(0, Ordering::AcqRel);
-        if root != 0 {
-            self.retire(root);
+        for rows in &mut self.rows {
+            if let Some(row) = rows.get_mut(trie.0) {
+                row.exists = false;
+            }
         }
     }
 
-    /// Adds the route, or replaces its next hop if `replaces`, which must say whether the trie has it. `Full` without nodes.
-    pub fn insert(
+    /// How many routes a trie has in both families.
+    pub fn len(&self, trie: Trie) -> usize {
+        let rows = self.rows.iter().filter_map(|rows| rows.get(trie.0));
+        rows.map(|row| row.routes as usize + usize::from(row.default.is_some())).sum()
+    }
+
+    /// The route at exactly this prefix.
+    pub fn exact(&self, trie: Trie, prefix: IpNet) -> Option<NexthopId> {
+        let prefix = Prefix::from(prefix);
+        let row = self.row(prefix.family, trie).ok()?;
+        if prefix.length == 0 {
+            return row.default.map(|route| NexthopId(route.value));
+        }
+        let path = self.path(&row, prefix);
+        let node = *path.nodes[..path.known].get(prefix.level())?;
+        self.routes.route(node, prefix.bit()).map(|route| NexthopId(route.value))
+    }
+
+    /// Adds a route, or replaces its next hop, and stamps it with `mark`; returns the next hop that it had.
+    ///
+    /// `Unknown` trie. `Full` without room for all that the change needs: nothing is changed then.
+    pub fn set(
         &mut self,
         trie: Trie,
-        prefix: Ipv4Net,
+        prefix: IpNet,
         value: NexthopId,
-        replaces: bool,
-    ) -> Result<(), Refusal> {
-        let mut index = self.root(trie);
-        if index == 0 {
-            return Err(Refusal::Unknown);
+        mark: u32,
+    ) -> Result<Option<NexthopId>, Refusal> {
+        let prefix = Prefix::from(prefix);
+        let mut row = self.row(prefix.family, trie)?;
+        let old = self.set_in(&mut row, trie, prefix, Route { value: value.0, mark });
+        // A root that was made ready for a refused route stays: it answers the same.
+        self.rows[prefix.family as usize][trie.0] = row;
+        self.settle();
+        Ok(old?.map(|route| NexthopId(route.value)))
+    }
+
+    /// Removes a route; returns its next hop. `Unknown` if there is none, `Full` as [`FibWriter::set`].
+    pub fn remove(&mut self, trie: Trie, prefix: IpNet) -> Result<NexthopId, Refusal> {
+        let prefix = Prefix::from(prefix);
+        let mut row = self.row(prefix.family, trie)?;
+        let old = self.remove_in(&mut row, trie, prefix);
+        self.rows[prefix.family as usize][trie.0] = row;
+        self.settle();
+        Ok(NexthopId(old?.value))
+    }
+
+    /// The routes of every trie that were last set with another mark.
+    pub fn stale(&self, mark: u32) -> Vec<(Trie, IpNet)> {
+        let mut stale = Vec::new();
+        self.each(|trie, prefix, route| {
+            if route.mark != mark {
+                stale.push((trie, prefix.net()));
+            }
+        });
+        stale
+    }
+
+    /// Makes blocks that no reader sees any more usable again; returns how many still wait.
+    pub fn reclaim(&mut self) -> usize {
+        if self.open > 0 {
+            self.waiting.push_back((self.domain.advance(), self.open));
+            self.open = 0;
         }
-        self.reserve(DEEPEST)?;
-        let octets = prefix.network().octets();
-        let level = level(prefix.prefix_len());
-        for octet in &octets[..level] {
-            let node = self.node(index);
-            let word = node.word(*octet);
-            index = match word.child() {
-                Some(child) => child,
-                None => {
-                    // The child answers as its parent did until it is filled.
-                    let child = self.allocate(word)?;
-                    self.node(index).put(*octet, Word::node(child));
-                    child
-                }
-            };
-            if !replaces {
-                self.routes[index as usize] += 1;
+        self.release();
+        self.limbo.len()
+    }
+
+    /// Bytes that readers' blocks take, those that wait for grace included.
+    pub fn bytes(&self) -> usize {
+        self.slabs.words() * size_of::<u32>()
+    }
+
+    /// Bytes of the pages that hold such blocks: what the blocks cost with all that is lost between them.
+    pub fn held_bytes(&self) -> usize {
+        self.slabs.held() * size_of::<u32>()
+    }
+
+    /// Blocks of nodes that are published.
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Bytes of what only the writer knows.
+    pub fn own_bytes(&self) -> usize {
+        self.routes.words() * size_of::<u32>()
+    }
+
+    // ---- one change --------------------------------------------------------------------------------------------------
+
+    fn set_in(
+        &mut self,
+        row: &mut Row,
+        trie: Trie,
+        prefix: Prefix,
+        route: Route,
+    ) -> Result<Option<Route>, Refusal> {
+        if prefix.length == 0 {
+            return self.set_default(row, trie, prefix.family, Some(route));
+        }
+        let (level, bit) = (prefix.level(), prefix.bit());
+        let mut path = self.path(row, prefix);
+        let old = (path.known > level).then(|| self.routes.route(path.nodes[level], bit)).flatten();
+        if let Some(old) = old {
+            if old.value != route.value {
+                self.afford(&path, level, bit, 0)?;
+            }
+            self.routes.replace(path.nodes[level], bit, route);
+            if old.value != route.value {
+                self.publish(row, &path, level, slots(bit));
+            }
+            return Ok(Some(old));
+        }
+        self.make_way(row, trie, prefix)?;
+        self.afford(&path, level, bit, self.spare())?;
+        if !self.routes.has_room(2 * DEPTH6) {
+            return Err(Refusal::Full);
+        }
+        self.enter(row, &mut path, prefix, route).ok_or(Refusal::Full)?;
+        row.routes += 1;
+        self.publish(row, &path, level, slots(bit));
+        self.resize(row, trie, prefix.family);
+        Ok(None)
+    }
+
+    fn remove_in(&mut self, row: &mut Row, trie: Trie, prefix: Prefix) -> Result<Route, Refusal> {
+        if prefix.length == 0 {
+            row.default.ok_or(Refusal::Unknown)?;
+            return self.set_default(row, trie, prefix.family, None)?.ok_or(Refusal::Unknown);
+        }
+        let (mut level, bit) = (prefix.level(), prefix.bit());
+        let mut path = self.path(row, prefix);
+        let old = (path.known > level).then(|| self.routes.route(path.nodes[level], bit)).flatten();
+        let old = old.ok_or(Refusal::Unknown)?;
+        self.afford(&path, level, bit, 0)?;
+        let mut changed = slots(bit);
+        let mut node = self.routes.remove(path.nodes[level], bit);
+        while node == 0 && level > 0 {
+            level -= 1;
+            let slot = slot(prefix.key, level);
+            let word = self.routes.word(path.nodes[level], slot);
+            self.retire_node(word);
+            node = self.routes.remove_child(path.nodes[level], slot);
+            changed = 1 << slot;
+        }
+        row.routes -= 1;
+        if node == 0 {
+            row.top = 0;
+            self.rest(row, trie, prefix.family);
+        } else {
+            self.moved(row, &mut path, level, node);
+            path.known = level + 1;
+            self.publish(row, &path, level, changed);
+            self.resize(row, trie, prefix.family);
+        }
+        Ok(old)
+    }
+
+    fn set_default(
+        &mut self,
+        row: &mut Row,
+        trie: Trie,
+        family: Family,
+        route: Option<Route>,
+    ) -> Result<Option<Route>, Refusal> {
+        if row.root == 0 {
+            self.lay_out(row, trie, family, 0, 0, 1)?;
+        }
+        let old = std::mem::replace(&mut row.default, route);
+        self.publish_default(row.root, route.map_or(0, |route| route.value));
+        if row.top == 0 {
+            self.rest(row, trie, family);
+        }
+        Ok(old)
+    }
+
+    /// Puts the route among the others; `None`, and no change, without memory.
+    fn enter(
+        &mut self,
+        row: &mut Row,
+        path: &mut Path,
+        prefix: Prefix,
+        route: Route,
+    ) -> Option<()> {
+        let level = prefix.level();
+        if path.known > level {
+            let node = self.routes.add(path.nodes[level], prefix.bit(), route)?;
+            self.moved(row, path, level, node);
+            return Some(());
+        }
+        let mut node = self.routes.leaf(prefix.bit(), route)?;
+        path.nodes[level] = node;
+        for at in (path.known..level).rev() {
+            node = self.routes.branch(slot(prefix.key, at), node)?;
+            path.nodes[at] = node;
+        }
+        match path.known.checked_sub(1) {
+            None => row.top = node,
+            Some(parent) => {
+                let slot = slot(prefix.key, parent);
+                let moved = self.routes.add_child(path.nodes[parent], slot, node)?;
+                self.moved(row, path, parent, moved);
             }
         }
-        let leaf = Word::leaf(value, prefix.prefix_len());
-        for slot in slots(octets[level], prefix.prefix_len()) {
-            self.cover(index, slot, leaf, |old| old.length() <= leaf.length());
+        path.known = level + 1;
+        Some(())
+    }
+
+    /// A node of the path has a new place.
+    fn moved(&mut self, row: &mut Row, path: &mut Path, level: usize, node: u32) {
+        if path.nodes[level] == node {
+            return;
+        }
+        path.nodes[level] = node;
+        match level.checked_sub(1) {
+            None => row.top = node,
+            Some(parent) => {
+                self.routes.move_child(path.nodes[parent], slot(path.key, parent), node);
+            }
+        }
+    }
+
+    /// `Full` unless there is room for every block that a change at a prefix may replace, and `spare` words more.
+    fn afford(&mut self, path: &Path, level: usize, bit: u32, spare: usize) -> Result<(), Refusal> {
+        // Nearly always there is room for everything twice; only without it is it worth while to count.
+        if self.slabs.has_room(self.blocks + DEPTH6, LARGEST, spare) {
+            return Ok(());
+        }
+        self.reclaim();
+        let below = match path.nodes[..path.known].get(level) {
+            Some(node) => self.heirs(*node, slots(bit)),
+            None => 0,
+        };
+        match self.slabs.has_room(level + 1 + below, LARGEST, spare) {
+            true => Ok(()),
+            false => Err(Refusal::Full),
+        }
+    }
+
+    /// Words that routes to come leave free: what changes and goes needs blocks too until the old ones are free.
+    fn spare(&self) -> usize {
+        self.fib.words.len() / 16
+    }
+
+    /// Nodes below the given slots that may take an answer from there.
+    fn heirs(&self, node: u32, slots: u32) -> usize {
+        let mut left = self.routes.children(node) & slots;
+        let mut count = 0;
+        while left != 0 {
+            let child = self.routes.child(node, left.trailing_zeros());
+            count += 1 + self.heirs(child, !self.routes.answers(child, 0).covered);
+            left &= left - 1;
+        }
+        count
+    }
+
+    // ---- roots -------------------------------------------------------------------------------------------------------
+
+    /// Sees to it that the root covers a prefix that is to come.
+    fn make_way(&mut self, row: &mut Row, trie: Trie, prefix: Prefix) -> Result<(), Refusal> {
+        let family = prefix.family;
+        let level = prefix.level().min(family.last_start());
+        if row.top == 0 {
+            return self.lay_out(row, trie, family, cut(prefix.key, level), level, 1);
+        }
+        let from = level.min(row.from);
+        let parts = (0..from).find(|level| slot(prefix.key, *level) != slot(row.start, *level));
+        let from = parts.unwrap_or(from);
+        if from < row.from {
+            self.lay_out(row, trie, family, cut(row.start, from), from, row.wide)?;
         }
         Ok(())
     }
 
-    /// Removes a route that the trie has; `covering` is the next longest one with its length.
-    pub fn remove(&mut self, trie: Trie, prefix: Ipv4Net, covering: Option<(u8, NexthopId)>) {
-        let octets = prefix.network().octets();
-        let level = level(prefix.prefix_len());
-        let mut path = [self.root(trie); DEEPEST + 1];
-        for step in 0..level {
-            match self.node(path[step]).word(octets[step]).child() {
-                Some(child) => path[step + 1] = child,
-                None => return,
-            }
-        }
-        let leaf = covering.map_or(Word::EMPTY, |(length, value)| Word::leaf(value, length));
-        for slot in slots(octets[level], prefix.prefix_len()) {
-            self.cover(path[level], slot, leaf, |old| {
-                old.length() == prefix.prefix_len() && old != Word::EMPTY
-            });
-        }
-        for step in (0..level).rev() {
-            let child = path[step + 1];
-            self.routes[child as usize] -= 1;
-            if self.routes[child as usize] == 0 {
-                let answer = self.node(child).word(0);
-                self.node(path[step]).put(octets[step], answer);
-                self.retire(child);
-            }
-        }
-    }
-
-    /// Makes nodes that no reader sees any more usable again; returns how many still wait.
-    pub fn reclaim(&mut self) -> usize {
-        while let Some((token, node)) = self.limbo.front().copied()
-            && self.domain.grace_passed(token)
+    /// Makes the root wider or narrower if the number of routes asks for it. Without room it stays: that costs time, not answers.
+    fn resize(&mut self, row: &mut Row, trie: Trie, family: Family) {
+        let wide = match row.wide {
+            wide if wide <= WIDEN.len() && row.routes > WIDEN[wide - 1] => wide + 1,
+            wide if wide > 1 && row.routes < WIDEN[wide - 2] / 2 => wide - 1,
+            _ => return,
+        };
+        let (mut node, mut from, mut start) = (row.top, 0, 0);
+        while from < family.last_start()
+            && self.routes.prefixes(node) == 0
+            && self.routes.children(node).is_power_of_two()
         {
-            self.limbo.pop_front();
-            self.free.push(node);
+            let slot = self.routes.children(node).trailing_zeros();
+            start = with_slot(start, from, slot);
+            node = self.routes.child(node, slot);
+            from += 1;
         }
-        self.limbo.len()
+        let _ = self.lay_out(row, trie, family, start, from, wide);
     }
 
-    /// Nodes in use, the ones that wait for grace included; each is 1 KiB.
-    pub fn nodes(&self) -> usize {
-        self.fresh as usize - 1 - self.free.len()
-    }
-
-    /// Puts `leaf` into a slot and all that is below it, wherever `replaces` says so of the present answer.
-    fn cover(&self, index: u32, slot: u8, leaf: Word, replaces: impl Fn(Word) -> bool + Copy) {
-        let node = self.node(index);
-        let word = node.word(slot);
-        match word.child() {
-            Some(child) => (0..=255).for_each(|slot| self.cover(child, slot, leaf, replaces)),
-            None if replaces(word) => node.put(slot, leaf),
-            None => {}
+    /// The root of a trie without routes: a small one for the default route, or none.
+    fn rest(&mut self, row: &mut Row, trie: Trie, family: Family) {
+        if row.default.is_none() {
+            self.drop_root(row, trie, family);
+        } else if self.lay_out(row, trie, family, 0, 0, 1).is_err() {
+            // The root stays as it is, with nothing in it but the default route.
+            self.clear_root(row);
         }
     }
 
-    fn root(&self, trie: Trie) -> u32 {
-        self.fib.roots[trie.0].load(Ordering::Relaxed)
+    fn lay_out(
+        &mut self,
+        row: &mut Row,
+        trie: Trie,
+        family: Family,
+        start: u128,
+        from: usize,
+        wide: usize,
+    ) -> Result<(), Refusal> {
+        let to = (from + wide).min(family.last_end());
+        let new = Row { from, to, start, wide, ..*row };
+        let default = row.default.map_or(0, |route| route.value);
+        *row = self.replace_root(row, new, trie, family, default).ok_or(Refusal::Full)?;
+        Ok(())
     }
 
-    /// A node that was allocated; words name no other.
-    fn node(&self, index: u32) -> &Node {
-        &self.fib.nodes[index as usize]
+    // ---- memory ------------------------------------------------------------------------------------------------------
+
+    /// Takes a block out of use after grace.
+    pub(super) fn retire(&mut self, at: u32, words: usize) {
+        self.limbo.push_back((at, words));
+        self.open += 1;
     }
 
-    fn room(&self) -> usize {
-        self.free.len() + self.fib.nodes.len().saturating_sub(self.fresh as usize)
-    }
-
-    fn reserve(&mut self, count: usize) -> Result<(), Refusal> {
-        if self.room() < count {
+    /// After a change: what it replaced waits for grace, and what has waited long enough is free.
+    fn settle(&mut self) {
+        if self.open >= TOGETHER {
             self.reclaim();
         }
-        if self.room() < count { Err(Refusal::Full) } else { Ok(()) }
     }
 
-    fn allocate(&mut self, answer: Word) -> Result<u32, Refusal> {
-        self.reserve(1)?;
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                self.fresh += 1;
-                self.routes.push(0);
-                self.fresh - 1
+    fn release(&mut self) {
+        while let Some((token, count)) = self.waiting.front().copied()
+            && self.domain.grace_passed(token)
+        {
+            self.waiting.pop_front();
+            for (at, words) in self.limbo.drain(..count) {
+                self.slabs.give(at, words);
             }
-        };
-        self.node(index).fill(answer);
-        Ok(index)
+        }
     }
 
-    fn retire(&mut self, node: u32) {
-        self.routes[node as usize] = 0;
-        let token = self.domain.advance();
-        self.limbo.push_back((token, node));
+    // ---- looking around ----------------------------------------------------------------------------------------------
+
+    fn row(&self, family: Family, trie: Trie) -> Result<Row, Refusal> {
+        let row = self.rows[family as usize].get(trie.0).copied();
+        row.filter(|row| row.exists).ok_or(Refusal::Unknown)
     }
-}
 
-/// Level of the node that a prefix ends in: 0 for /0 to /8, 1 to /16, 2 to /24, 3 to /32.
-const fn level(length: u8) -> usize {
-    (length.saturating_sub(1) / 8) as usize
-}
+    fn path(&self, row: &Row, prefix: Prefix) -> Path {
+        let mut path = Path { key: prefix.key, nodes: [0; DEPTH6], known: 0 };
+        let mut node = row.top;
+        while node != 0 {
+            path.nodes[path.known] = node;
+            let level = path.known;
+            path.known += 1;
+            if level == prefix.level() {
+                break;
+            }
+            node = self.routes.child(node, slot(prefix.key, level));
+        }
+        path
+    }
 
-/// The slots that a prefix takes in the node that it ends in; `octet` is its part of the address.
-fn slots(octet: u8, length: u8) -> std::ops::RangeInclusive<u8> {
-    let free_bits = (level(length) as u8 + 1) * 8 - length;
-    let size = (1u16 << free_bits) - 1;
-    octet..=(u16::from(octet) | size) as u8
+    fn each(&self, mut visit: impl FnMut(Trie, Prefix, Route)) {
+        for family in Family::ALL {
+            for (index, row) in self.rows[family as usize].iter().enumerate() {
+                let trie = Trie(index);
+                if let Some(route) = row.default {
+                    visit(trie, Prefix { family, key: 0, length: 0 }, route);
+                }
+                let mut left = vec![(row.top, 0, 0)];
+                while let Some((node, level, key)) = left.pop() {
+                    if node == 0 {
+                        continue;
+                    }
+                    let prefixes = self.routes.prefixes(node);
+                    for bit in (2..64).filter(|bit| prefixes >> bit & 1 != 0) {
+                        if let Some(route) = self.routes.route(node, bit) {
+                            visit(trie, Prefix::at(family, key, level, bit), route);
+                        }
+                    }
+                    let children = (0..32).map(|slot| (self.routes.child(node, slot), slot));
+                    left.extend(
+                        children
+                            .map(|(child, slot)| (child, level + 1, with_slot(key, level, slot))),
+                    );
+                }
+            }
+        }
+    }
 }

@@ -27,7 +27,7 @@ impl TablesWriter {
         if id.index() >= GROUPS || usize::from(place) >= PATHS {
             return Err(Refusal::Full);
         }
-        if !is_path(self.nexthops.get(&path).ok_or(Refusal::Unknown)?.nexthop) {
+        if !is_path(self.nexthop_row(path).ok_or(Refusal::Unknown)?.nexthop) {
             return Err(Refusal::InUse);
         }
         let row = self.groups.entry(id).or_default();

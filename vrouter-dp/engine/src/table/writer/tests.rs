@@ -78,7 +78,7 @@ fn a_next_hop_that_changes_moves_its_references() {
     w.nexthop_set(NexthopId(1), Nexthop::Discard).unwrap();
     w.label_set(label(1107), LabelTarget::Vrf(VrfId(2))).unwrap();
     w.vif_del(VifId(1)).unwrap();
-    assert_eq!(w.lookup(VrfId(1), [10, 1, 0, 7].into()), Some(Nexthop::Discard));
+    assert_eq!(w.lookup(VrfId(1), [10, 1, 0, 7]), Some(Nexthop::Discard));
     // The same route again, with the same next hop, counts once.
     w.route_set(VrfId(1), net("10.1.0.7/32"), NexthopId(1)).unwrap();
     w.route_set(VrfId(1), net("10.1.0.7/32"), NexthopId(11)).unwrap();
@@ -168,6 +168,7 @@ fn a_new_tunnel_address_reaches_every_tunnel() {
 #[test]
 fn everything_is_given_back_after_grace() {
     let mut lab = Lab::new().unwrap();
+    lab.writer.reclaim();
     lab.worker.quiesce();
     assert_eq!(lab.writer.reclaim(), 0);
     lab.writer.adjacency_set(AdjacencyId(1), FABRIC, None).unwrap();

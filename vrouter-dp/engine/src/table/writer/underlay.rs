@@ -217,7 +217,7 @@ impl TablesWriter {
 
     /// No longer accepts tunnel packets from a prefix, but still from tunnels that end in it.
     pub fn tunnel_source_del(&mut self, prefix: Ipv4Net) -> Result<(), Refusal> {
-        let known = self.sources.exact(prefix).is_some_and(|row| row.configured);
+        let known = self.sources.get(&prefix).is_some_and(|row| row.configured);
         if !known {
             return Err(Refusal::Unknown);
         }
@@ -229,18 +229,18 @@ impl TablesWriter {
         prefix: Ipv4Net,
         change: impl FnOnce(&mut SourceRow),
     ) -> Result<(), Refusal> {
-        let old = self.sources.exact(prefix).copied();
+        let old = self.sources.get(&prefix).copied();
         let mut row = old.unwrap_or_default();
         change(&mut row);
         if row.tunnels > 0 || row.configured {
             if old.is_none() {
-                self.fib.create(Trie::SOURCES)?;
-                self.fib.insert(Trie::SOURCES, prefix, PRESENT, false)?;
+                self.fib.create(Trie::SOURCES);
+                self.fib.set(Trie::SOURCES, prefix.into(), PRESENT, 0)?;
             }
             self.sources.insert(prefix, row);
-        } else if self.sources.remove(prefix).is_some() {
-            let covering = self.sources.covering(prefix).map(|(length, _)| (length, PRESENT));
-            self.fib.remove(Trie::SOURCES, prefix, covering);
+        } else if old.is_some() {
+            self.fib.remove(Trie::SOURCES, prefix.into())?;
+            self.sources.remove(&prefix);
         }
         Ok(())
     }

@@ -1,0 +1,299 @@
+//! Blocks of words in an array: which places are taken. It never touches the words themselves.
+//!
+//! Small blocks come in classes of size; a span of pages holds blocks of one class, and goes back to the pages when the last of
+//! them is free: churn does not fragment it, because no size keeps what another needs. Large blocks are runs of pages.
+
+use std::collections::BTreeMap;
+
+/// Words of a page, the unit of large blocks.
+const PAGE: u32 = 1024;
+/// Pages of a span.
+const SPAN: u32 = 16;
+
+/// Sizes of small blocks in words; the last two are roots of two strides with their header.
+const CLASSES: [u16; 27] = [
+    4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160,
+    192, 516, 1028,
+];
+const SMALL: usize = 1028;
+
+/// Class of each small size.
+const CLASS: [u8; SMALL + 1] = {
+    let mut table = [0; SMALL + 1];
+    let (mut words, mut class) = (0, 0);
+    while words <= SMALL {
+        if words > CLASSES[class as usize] as usize {
+            class += 1;
+        }
+        table[words] = class;
+        words += 1;
+    }
+    table
+};
+
+/// A span without a block: its pages belong to nobody.
+const NOWHERE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Span {
+    page: u32,
+    class: u8,
+    used: u32,
+    /// Words of `free` below this are zero.
+    hint: u32,
+    /// Place in the list of the class; `NOWHERE` if it is full.
+    place: u32,
+    /// A bit for each free block.
+    free: Vec<u64>,
+}
+
+/// Which places of an array of words are taken. Word 0 is never given out.
+#[derive(Debug)]
+pub struct Slabs {
+    /// Span of each page that was ever used.
+    pages: Vec<u32>,
+    /// Runs of pages that are free again: first page -> pages.
+    runs: BTreeMap<u32, u32>,
+    /// First page never used, and the end of the array.
+    fresh: u32,
+    limit: u32,
+    spans: Vec<Span>,
+    unused: Vec<u32>,
+    /// Spans of each class that have room.
+    open: [Vec<u32>; CLASSES.len()],
+    words: usize,
+    /// Pages in `runs`.
+    returned: u32,
+}
+
+impl Slabs {
+    /// All of an array of `words` words is free.
+    pub fn new(words: usize) -> Slabs {
+        Slabs {
+            // The first page has word 0 in it.
+            pages: vec![NOWHERE],
+            runs: BTreeMap::new(),
+            fresh: 1,
+            limit: (words as u64 / u64::from(PAGE)).min(u64::from(u32::MAX / PAGE)) as u32,
+            spans: Vec::new(),
+            unused: Vec::new(),
+            open: [const { Vec::new() }; CLASSES.len()],
+            words: 0,
+            returned: 0,
+        }
+    }
+
+    /// Words that are taken, each block rounded up to its class.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Words of all pages that hold a block.
+    pub fn held(&self) -> usize {
+        (self.fresh - 1 - self.returned) as usize * PAGE as usize
+    }
+
+    /// Whether `blocks` small blocks of up to `words` words each, and `large` words in one piece, are there for certain.
+    pub fn has_room(&self, blocks: usize, words: usize, large: usize) -> bool {
+        let classes = CLASSES.len().min(blocks) as u64;
+        // A sixteenth for what does not fill its span.
+        let small = (blocks * words) as u64 * 17 / 16 + classes * u64::from(SPAN * PAGE);
+        let fresh = u64::from(self.limit.saturating_sub(self.fresh)) * u64::from(PAGE);
+        small + large as u64 + u64::from(PAGE) <= fresh
+            || self.runs.values().any(|run| u64::from(*run * PAGE) >= small + large as u64 + 1024)
+    }
+
+    /// Whether small blocks of these two sizes are the same.
+    pub fn same(one: usize, other: usize) -> bool {
+        CLASS[one] == CLASS[other]
+    }
+
+    /// Takes a block; `None` if there is no place.
+    pub fn take(&mut self, words: usize) -> Option<u32> {
+        if words > SMALL {
+            let pages = pages(words);
+            let page = self.take_pages(pages)?;
+            self.words += (pages * PAGE) as usize;
+            return Some(page * PAGE);
+        }
+        let class = CLASS[words];
+        let size = u32::from(CLASSES[usize::from(class)]);
+        let id = match self.open[usize::from(class)].last() {
+            Some(id) => *id,
+            None => self.open_span(class)?,
+        };
+        let span = &mut self.spans[id as usize];
+        while span.free[span.hint as usize] == 0 {
+            span.hint += 1;
+        }
+        let bits = &mut span.free[span.hint as usize];
+        let block = span.hint * 64 + bits.trailing_zeros();
+        *bits &= *bits - 1;
+        span.used += 1;
+        let at = span.page * PAGE + block * size;
+        if span.used == capacity(size) {
+            span.place = NOWHERE;
+            self.open[usize::from(class)].pop();
+        }
+        self.words += size as usize;
+        Some(at)
+    }
+
+    /// Gives a block back that was taken with the same size.
+    pub fn give(&mut self, at: u32, words: usize) {
+        if words > SMALL {
+            self.words -= (pages(words) * PAGE) as usize;
+            return self.give_pages(at / PAGE, pages(words));
+        }
+        let id = self.pages[(at / PAGE) as usize];
+        let span = &mut self.spans[id as usize];
+        let class = usize::from(span.class);
+        let size = u32::from(CLASSES[class]);
+        let block = (at - span.page * PAGE) / size;
+        span.free[block as usize / 64] |= 1 << (block % 64);
+        span.hint = span.hint.min(block / 64);
+        span.used -= 1;
+        self.words -= size as usize;
+        if span.used == 0 {
+            self.close_span(id);
+        } else if span.place == NOWHERE {
+            span.place = self.open[class].len() as u32;
+            self.open[class].push(id);
+        }
+    }
+
+    fn open_span(&mut self, class: u8) -> Option<u32> {
+        let page = self.take_pages(SPAN)?;
+        let blocks = capacity(u32::from(CLASSES[usize::from(class)]));
+        let mut free = vec![u64::MAX; (blocks / 64) as usize];
+        if !blocks.is_multiple_of(64) {
+            free.push((1 << (blocks % 64)) - 1);
+        }
+        let place = self.open[usize::from(class)].len() as u32;
+        let span = Span { page, class, used: 0, hint: 0, place, free };
+        let id = match self.unused.pop() {
+            Some(id) => {
+                self.spans[id as usize] = span;
+                id
+            }
+            None => {
+                self.spans.push(span);
+                self.spans.len() as u32 - 1
+            }
+        };
+        self.pages[page as usize..(page + SPAN) as usize].fill(id);
+        self.open[usize::from(class)].push(id);
+        Some(id)
+    }
+
+    fn close_span(&mut self, id: u32) {
+        let span = &self.spans[id as usize];
+        let (page, class, place) = (span.page, usize::from(span.class), span.place);
+        if place != NOWHERE {
+            self.open[class].swap_remove(place as usize);
+            if let Some(moved) = self.open[class].get(place as usize) {
+                self.spans[*moved as usize].place = place;
+            }
+        }
+        self.spans[id as usize].free = Vec::new();
+        self.unused.push(id);
+        self.give_pages(page, SPAN);
+    }
+
+    fn take_pages(&mut self, pages: u32) -> Option<u32> {
+        if let Some((&page, &run)) = self.runs.iter().find(|(_, run)| **run >= pages) {
+            self.runs.remove(&page);
+            if run > pages {
+                self.runs.insert(page + pages, run - pages);
+            }
+            self.returned -= pages;
+            return Some(page);
+        }
+        if self.limit.saturating_sub(self.fresh) < pages {
+            return None;
+        }
+        let page = self.fresh;
+        self.fresh += pages;
+        self.pages.resize(self.fresh as usize, NOWHERE);
+        Some(page)
+    }
+
+    fn give_pages(&mut self, mut page: u32, mut pages: u32) {
+        self.pages[page as usize..(page + pages) as usize].fill(NOWHERE);
+        self.returned += pages;
+        if let Some(after) = self.runs.remove(&(page + pages)) {
+            pages += after;
+        }
+        if let Some((&before, &run)) = self.runs.range(..page).next_back()
+            && before + run == page
+        {
+            page = before;
+            pages += run;
+        }
+        if page + pages == self.fresh {
+            self.runs.remove(&page);
+            self.fresh = page;
+            self.returned -= pages;
+        } else {
+            self.runs.insert(page, pages);
+        }
+    }
+}
+
+const fn pages(words: usize) -> u32 {
+    words.div_ceil(PAGE as usize) as u32
+}
+
+/// Blocks of a size that a span holds.
+const fn capacity(size: u32) -> u32 {
+    SPAN * PAGE / size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn blocks_never_overlap_and_all_pages_come_back() {
+        let mut slabs = Slabs::new(1 << 20);
+        let mut taken: BTreeMap<u32, usize> = BTreeMap::new();
+        let (mut seed, mut most) = (7u64, 0);
+        for round in 0..60_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let draw = (seed >> 33) as usize;
+            if draw % 5 < 3 - usize::from(round > 30_000) {
+                let words = [draw / 8 % 35 + 1, draw / 8 % 192 + 1, draw / 8 % 5000 + 1]
+                    [(draw % 64 / 30).min(2)];
+                let Some(at) = slabs.take(words) else { continue };
+                assert!(at > 0 && at as usize + words <= 1 << 20);
+                let before = taken.range(..=at).next_back();
+                assert!(before.is_none_or(|(start, size)| *start as usize + size <= at as usize));
+                let after = taken.range(at..).next();
+                assert!(after.is_none_or(|(start, _)| *start as usize >= at as usize + words));
+                taken.insert(at, words);
+                most = most.max(taken.len());
+            } else if !taken.is_empty() {
+                let at = *taken.keys().nth(draw % taken.len()).unwrap();
+                slabs.give(at, taken.remove(&at).unwrap());
+            }
+        }
+        assert!(slabs.words() >= taken.values().sum());
+        assert!(most > 1_000, "{most}");
+        taken.into_iter().for_each(|(at, words)| slabs.give(at, words));
+        assert_eq!((slabs.words(), slabs.held()), (0, 0));
+    }
+
+    #[test]
+    fn a_full_array_refuses_and_room_is_told_beforehand() {
+        let mut slabs = Slabs::new(1 << 20);
+        assert!(slabs.has_room(1_000, 36, 0) && !slabs.has_room(20_000, 36, 0));
+        assert!(slabs.has_room(0, 0, 1_000_000) && !slabs.has_room(0, 0, 1 << 20));
+        let blocks: Vec<u32> = std::iter::from_fn(|| slabs.take(36)).collect();
+        assert_eq!(blocks.len(), 63 * capacity(36) as usize, "the first page belongs to nobody");
+        assert!(!slabs.has_room(1, 36, 0) && slabs.take(1028).is_none());
+        blocks.into_iter().for_each(|at| slabs.give(at, 36));
+        assert_eq!(slabs.held(), 0);
+        assert!(slabs.take(1_000_000).is_some());
+    }
+}
