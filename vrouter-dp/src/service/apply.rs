@@ -41,10 +41,13 @@ impl Service {
     fn apply(&mut self, op: Op, now: Instant) -> Result<(), Refusal> {
         match op {
             Op::Resync => {
-                self.marks.resync();
+                self.writer.set_epoch(self.marks.resync());
                 self.tell_states();
             }
-            Op::Sweep => self.stale = self.marks.sweep().into(),
+            Op::Sweep => {
+                let routes = self.writer.stale_routes(self.marks.epoch());
+                self.stale = self.marks.sweep(routes).into();
+            }
             Op::Commit { generation } => {
                 self.reroute(now);
                 self.acks.push_back((self.writer.publish(), generation));
@@ -315,5 +318,7 @@ impl AdjacencyIds {
     }
 }
 
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod tests;

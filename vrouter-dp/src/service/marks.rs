@@ -2,21 +2,33 @@
 //!
 //! Each object is remembered as the op that deletes it, with the epoch in which it was last set.
 
-use engine::seam::Op;
+use engine::seam::{Nexthop, Op, VrfId};
 use hashbrown::HashMap;
+use ipnet::IpNet;
 
-/// Objects by the op that deletes them.
+/// Objects by the op that deletes them. Routes are too many: the tables themselves remember the epoch of each.
 #[derive(Default)]
 pub struct Marks {
     epoch: u32,
-    objects: HashMap<Op, u32>,
+    objects: HashMap<Op, Mark>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    epoch: u32,
+    /// It is a next hop that names a path group.
+    names_group: bool,
 }
 
 impl Marks {
     /// Remembers an op that was applied.
     pub fn applied(&mut self, op: &Op) {
+        if let Op::RouteSet { .. } | Op::RouteDel { .. } = op {
+            return;
+        }
         if let Some(deletion) = deletion(op) {
-            self.objects.insert(deletion, self.epoch);
+            let names_group = matches!(op, Op::NexthopSet { nexthop: Nexthop::Group(_), .. });
+            self.objects.insert(deletion, Mark { epoch: self.epoch, names_group });
         } else {
             self.objects.remove(op);
         }
@@ -27,20 +39,29 @@ impl Marks {
         self.objects.remove(deletion);
     }
 
-    /// Everything that exists now is stale until it is set again.
-    pub fn resync(&mut self) {
+    /// Everything that exists now is stale until it is set again. Returns the epoch that begins.
+    pub fn resync(&mut self) -> u32 {
         self.epoch = self.epoch.wrapping_add(1);
+        self.epoch
     }
 
-    /// The ops that delete what is still stale, users before what they use.
-    pub fn sweep(&self) -> Vec<Op> {
-        let mut stale: Vec<Op> = self
+    /// The present epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The ops that delete what is still stale, users before what they use. `routes` are those that the tables call stale.
+    pub fn sweep(&self, routes: impl IntoIterator<Item = (VrfId, IpNet)>) -> Vec<Op> {
+        let mut stale: Vec<Op> =
+            routes.into_iter().map(|(vrf, prefix)| Op::RouteDel { vrf, prefix }).collect();
+        let mut others: Vec<(u8, Op)> = self
             .objects
             .iter()
-            .filter(|(_, epoch)| **epoch != self.epoch)
-            .map(|(op, _)| *op)
+            .filter(|(_, mark)| mark.epoch != self.epoch)
+            .map(|(op, mark)| (rank(op, mark.names_group), *op))
             .collect();
-        stale.sort_by_key(rank);
+        others.sort_by_key(|(rank, _)| *rank);
+        stale.extend(others.into_iter().map(|(_, op)| op));
         stale
     }
 }
@@ -59,26 +80,28 @@ fn deletion(op: &Op) -> Option<Op> {
         Op::NexthopSet { id, .. } => Op::NexthopDel { id },
         Op::PathSet { group, place, .. } => Op::PathDel { group, place },
         Op::NeighborSet { port, address, .. } => Op::NeighborDel { port, address },
-        Op::RouteSet { vrf, prefix, .. } => Op::RouteDel { vrf, prefix },
         Op::LabelSet { label, .. } => Op::LabelDel { label },
         _ => return None,
     })
 }
 
-/// Order of deletion: an object goes before what it refers to.
-fn rank(op: &Op) -> u8 {
+/// Order of deletion behind the routes: an object goes before what it refers to. A next hop that names a group goes before the
+/// paths of the group, and those before the next hops that they name.
+fn rank(op: &Op, names_group: bool) -> u8 {
     match op {
-        Op::RouteDel { .. } | Op::LabelDel { .. } => 0,
-        Op::NexthopDel { .. } | Op::PathDel { .. } => 1,
-        Op::VifAddressDel { .. } | Op::SubnetDel { .. } | Op::TunnelDel { .. } => 2,
-        Op::VifDel { .. } => 3,
-        _ => 4,
+        Op::LabelDel { .. } => 0,
+        Op::NexthopDel { .. } if names_group => 1,
+        Op::PathDel { .. } => 2,
+        Op::NexthopDel { .. } => 3,
+        Op::VifAddressDel { .. } | Op::SubnetDel { .. } | Op::TunnelDel { .. } => 4,
+        Op::VifDel { .. } => 5,
+        _ => 6,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::seam::{Nexthop, NexthopId, VrfId};
+    use engine::seam::{GroupId, NexthopId, TunnelId};
 
     use super::*;
 
@@ -86,35 +109,39 @@ mod tests {
     fn only_what_was_not_set_again_is_swept_in_order_of_use() {
         let (one, two) = (VrfId(1), VrfId(2));
         let prefix = "10.0.0.0/8".parse().unwrap();
-        let route = |vrf| Op::RouteSet { vrf, prefix, nexthop: NexthopId(1) };
-        let nexthop = Op::NexthopSet { id: NexthopId(1), nexthop: Nexthop::Receive };
+        let nexthop = |id, nexthop| Op::NexthopSet { id: NexthopId(id), nexthop };
+        let (tunnel, group) = (TunnelId(1), GroupId(1));
+        let encapsulation = engine::seam::Encapsulation::MplsOverGre;
+        let label = wire::Label::new(16).unwrap();
+        let sets = [
+            Op::VrfSet { vrf: one },
+            Op::TunnelSet { tunnel, remote: [192, 0, 2, 9].into(), encapsulation },
+            nexthop(1, Nexthop::Tunnel { tunnel, label }),
+            Op::PathSet { group, place: 0, nexthop: NexthopId(1) },
+            nexthop(2, Nexthop::Group(group)),
+        ];
         let mut marks = Marks::default();
-        for op in
-            [Op::VrfSet { vrf: one }, Op::VrfSet { vrf: two }, nexthop, route(one), route(two)]
-        {
-            marks.applied(&op);
-        }
-        assert!(marks.sweep().is_empty());
+        sets.iter().for_each(|op| marks.applied(op));
+        marks.applied(&Op::VrfSet { vrf: two });
+        assert!(marks.sweep([]).is_empty());
+        assert_eq!(marks.resync(), 1);
+        sets.iter().for_each(|op| marks.applied(op));
+        let route = Op::RouteDel { vrf: two, prefix };
+        let swept = marks.sweep([(two, prefix)]);
+        assert_eq!(swept, [route, Op::VrfDel { vrf: two }]);
+        swept.iter().for_each(|op| marks.applied(op));
+        assert!(marks.sweep([]).is_empty());
         marks.resync();
-        for op in [Op::VrfSet { vrf: one }, nexthop, route(one)] {
-            marks.applied(&op);
-        }
-        let swept = marks.sweep();
-        assert_eq!(swept, [Op::RouteDel { vrf: two, prefix }, Op::VrfDel { vrf: two }]);
-        for op in &swept {
-            marks.applied(op);
-        }
-        assert!(marks.sweep().is_empty());
-        marks.resync();
+        let order = [
+            Op::NexthopDel { id: NexthopId(2) },
+            Op::PathDel { group, place: 0 },
+            Op::NexthopDel { id: NexthopId(1) },
+            Op::TunnelDel { tunnel },
+            Op::VrfDel { vrf: one },
+        ];
+        assert_eq!(marks.sweep([]), order);
         // What went with something else is not asked for again at every sweep.
-        let gone = marks.sweep().len();
-        marks.absent(&Op::RouteDel { vrf: two, prefix });
-        assert_eq!(marks.sweep().len(), gone);
-        marks.absent(&Op::RouteDel { vrf: one, prefix });
-        assert_eq!(marks.sweep().len(), gone - 1);
-        marks.applied(&route(one));
-        marks.resync();
-        let kinds: Vec<u8> = marks.sweep().iter().map(rank).collect();
-        assert_eq!(kinds, [0, 1, 4]);
+        marks.absent(&Op::TunnelDel { tunnel });
+        assert_eq!(marks.sweep([]).len(), order.len() - 1);
     }
 }

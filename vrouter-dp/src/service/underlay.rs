@@ -1,7 +1,7 @@
 //! The underlay as the service thread sees it: addresses of the fabric ports, static routes, and through which neighbour the
 //! remote end of each tunnel is reached. On-link first, then the longest static route whose next hop is on-link.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 use engine::seam::{PortId, TunnelId};
@@ -19,19 +19,38 @@ pub struct Tunnel {
 }
 
 /// Addresses, routes and tunnels of the underlay.
-#[derive(Default)]
 pub struct Underlay {
     /// Where our tunnels start and end.
     pub tunnel_address: Option<Ipv4Addr>,
     addresses: Vec<(PortId, Ipv4Net)>,
     routes: BTreeMap<Ipv4Net, Ipv4Addr>,
+    /// Routes of each length: lengths that do not occur cost nothing.
+    lengths: [u32; 33],
     tunnels: HashMap<TunnelId, Tunnel>,
+    /// Tunnels by their far end, so that a change of a prefix looks at those inside it alone.
+    ends: BTreeSet<(Ipv4Addr, TunnelId)>,
     /// Tunnels behind each neighbour, so that a change costs what stands behind it and not a look at every tunnel.
     behind: HashMap<Key, HashSet<TunnelId>>,
     /// Neighbours that lost their last tunnel.
     left: Vec<Key>,
-    /// Ways may have changed since the last [`Underlay::resolve`].
-    changed: bool,
+    /// Where ways may have changed since the last [`Underlay::resolve`].
+    changed: Vec<Ipv4Net>,
+}
+
+impl Default for Underlay {
+    fn default() -> Self {
+        Underlay {
+            tunnel_address: None,
+            addresses: Vec::new(),
+            routes: BTreeMap::new(),
+            lengths: [0; 33],
+            tunnels: HashMap::new(),
+            ends: BTreeSet::new(),
+            behind: HashMap::new(),
+            left: Vec::new(),
+            changed: Vec::new(),
+        }
+    }
 }
 
 impl Underlay {
@@ -39,14 +58,20 @@ impl Underlay {
     pub fn add_address(&mut self, port: PortId, address: Ipv4Net) {
         if !self.addresses.contains(&(port, address)) {
             self.addresses.push((port, address));
-            self.changed = true;
+            self.link_changed(address);
         }
     }
 
     /// Removes an address.
     pub fn remove_address(&mut self, port: PortId, address: Ipv4Net) {
         self.addresses.retain(|known| *known != (port, address));
-        self.changed = true;
+        self.link_changed(address);
+    }
+
+    /// A link came or went: with it the ways to what is on it, and by the routes through it.
+    fn link_changed(&mut self, link: Ipv4Net) {
+        let through = self.routes.iter().filter(|(_, via)| link.contains(*via));
+        self.changed.extend(through.map(|(prefix, _)| *prefix).chain([link.trunc()]));
     }
 
     /// Addresses of a port.
@@ -56,13 +81,24 @@ impl Underlay {
 
     /// Adds or replaces a static route.
     pub fn add_route(&mut self, prefix: Ipv4Net, via: Ipv4Addr) {
-        self.changed |= self.routes.insert(prefix.trunc(), via) != Some(via);
+        let prefix = prefix.trunc();
+        let old = self.routes.insert(prefix, via);
+        if old.is_none() {
+            self.lengths[usize::from(prefix.prefix_len())] += 1;
+        }
+        if old != Some(via) {
+            self.changed.push(prefix);
+        }
     }
 
     /// Removes a static route; false if there was none.
     pub fn remove_route(&mut self, prefix: Ipv4Net) -> bool {
-        let known = self.routes.remove(&prefix.trunc()).is_some();
-        self.changed |= known;
+        let prefix = prefix.trunc();
+        let known = self.routes.remove(&prefix).is_some();
+        if known {
+            self.lengths[usize::from(prefix.prefix_len())] -= 1;
+            self.changed.push(prefix);
+        }
         known
     }
 
@@ -70,12 +106,17 @@ impl Underlay {
     pub fn add_tunnel(&mut self, tunnel: TunnelId, remote: Ipv4Addr) {
         let via = self.way(remote);
         let old = self.tunnels.insert(tunnel, Tunnel { remote, via });
+        if let Some(old) = old {
+            self.ends.remove(&(old.remote, tunnel));
+        }
+        self.ends.insert((remote, tunnel));
         self.moved(tunnel, old.and_then(|old| old.via), via);
     }
 
     /// Removes a tunnel.
     pub fn remove_tunnel(&mut self, tunnel: TunnelId) {
         if let Some(old) = self.tunnels.remove(&tunnel) {
+            self.ends.remove(&(old.remote, tunnel));
             self.moved(tunnel, old.via, None);
         }
     }
@@ -120,15 +161,18 @@ impl Underlay {
         left
     }
 
-    /// Finds the way of every tunnel again if addresses or routes changed. Returns the tunnels whose neighbour changed.
+    /// Finds the ways of the tunnels again whose far end lies where addresses or routes changed. Returns the tunnels whose
+    /// neighbour changed.
     pub fn resolve(&mut self) -> Vec<TunnelId> {
-        if !std::mem::take(&mut self.changed) {
-            return Vec::new();
-        }
-        let ways: Vec<(TunnelId, Option<Key>, Option<Key>)> = self
-            .tunnels
-            .iter()
-            .map(|(id, tunnel)| (*id, tunnel.via, self.way(tunnel.remote)))
+        let changed = Ipv4Net::aggregate(&std::mem::take(&mut self.changed));
+        let inside = |net: Ipv4Net| {
+            let (first, last) = (net.network(), net.broadcast());
+            self.ends.range((first, TunnelId(0))..=(last, TunnelId(u32::MAX)))
+        };
+        let ways: Vec<(TunnelId, Option<Key>, Option<Key>)> = changed
+            .into_iter()
+            .flat_map(inside)
+            .filter_map(|(remote, id)| Some((*id, self.tunnels.get(id)?.via, self.way(*remote))))
             .filter(|(_, old, new)| old != new)
             .collect();
         for (id, old, new) in &ways {
@@ -143,7 +187,9 @@ impl Underlay {
     /// The neighbour through which `remote` is reached.
     pub fn way(&self, remote: Ipv4Addr) -> Option<Key> {
         self.on_link(remote).or_else(|| {
-            (0..=32).rev().find_map(|length| {
+            let used = |length: &u8| self.lengths[usize::from(*length)] > 0;
+            let mut lengths = (0..=32u8).rev().filter(used);
+            lengths.find_map(|length| {
                 let prefix = Ipv4Net::new(remote, length).ok()?.trunc();
                 self.on_link(*self.routes.get(&prefix)?)
             })
@@ -202,7 +248,7 @@ mod tests {
         assert_eq!(u.tunnel(TunnelId(3)).unwrap().via, None);
         assert_eq!(u.resolve(), []);
         u.add_route("198.51.100.0/24".parse().unwrap(), ip("192.0.2.253"));
-        assert!(!u.changed, "the same again, as after a restart of the agent");
+        assert!(u.changed.is_empty(), "the same again, as after a restart of the agent");
         assert!(!u.remove_route("0.0.0.0/0".parse().unwrap()));
         assert_eq!(u.source_for(PortId(0), ip("192.0.2.9")), Some(ip("192.0.2.1")));
         assert_eq!(u.source_for(PortId(0), ip("10.0.0.1")), None);

@@ -11,15 +11,15 @@ use crate::service::Parts;
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
 /// A service without devices: its tables know one fabric port.
-struct Bench {
-    service: Service,
+pub(super) struct Bench {
+    pub(super) service: Service,
     ops: OpSender,
     events: EventReceiver,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         let (_, mut writer) = Tables::new(1);
         let port = Port { role: PortRole::Fabric, mac: MAC, mtu: 1500 };
         writer.port_set(PortId(0), port).unwrap();
@@ -37,10 +37,13 @@ impl Bench {
     }
 
     /// Turns until nothing is left to do; what the agent was told.
-    fn run(&mut self, ops: impl IntoIterator<Item = Op>) -> Vec<Event> {
-        ops.into_iter().for_each(|op| self.ops.push(op).unwrap());
+    pub(super) fn run(&mut self, ops: impl IntoIterator<Item = Op>) -> Vec<Event> {
+        let mut ops = ops.into_iter().peekable();
         let mut told = Vec::new();
         loop {
+            while ops.peek().is_some() && !self.ops.is_full() {
+                self.ops.push(ops.next().unwrap()).unwrap();
+            }
             let mut busy = self.service.apply_ops(self.now);
             busy |= self.service.acknowledge();
             busy |= self.service.outbox.flush();
@@ -51,7 +54,7 @@ impl Bench {
         }
     }
 
-    fn heard(&mut self, key: Key) {
+    pub(super) fn heard(&mut self, key: Key) {
         self.service.neighbors.heard(key, MAC, self.now, &mut self.service.actions);
         self.service.act();
     }
@@ -62,27 +65,27 @@ impl Bench {
     }
 }
 
-fn ip(text: &str) -> Ipv4Addr {
+pub(super) fn ip(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
 }
 
-fn tunnel(id: u32, remote: Ipv4Addr) -> Op {
+pub(super) fn tunnel(id: u32, remote: Ipv4Addr) -> Op {
     Op::TunnelSet { tunnel: TunnelId(id), remote, encapsulation: Encapsulation::MplsOverUdp }
 }
 
-fn address() -> Op {
+pub(super) fn address() -> Op {
     Op::PortAddressSet { port: PortId(0), address: "10.0.0.1/8".parse().unwrap() }
 }
 
-fn commit(generation: u64) -> Op {
+pub(super) fn commit(generation: u64) -> Op {
     Op::Commit { generation: Gen(generation) }
 }
 
-fn ack(generation: u64) -> Event {
+pub(super) fn ack(generation: u64) -> Event {
     Event::Ack { generation: Gen(generation) }
 }
 
-fn up(id: u32, up: bool) -> Event {
+pub(super) fn up(id: u32, up: bool) -> Event {
     Event::TunnelUp { tunnel: TunnelId(id), up }
 }
 
