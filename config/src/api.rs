@@ -275,6 +275,82 @@ pub struct WorkerRow {
     pub queued: u64,
     /// Share of the time spent on packets since the last reading, 0-100.
     pub busy_percent: f64,
+    /// Who it is, fixed at the start.
+    #[serde(flatten)]
+    pub plan: WorkerPlan,
+    /// Receive bursts that had a packet.
+    #[serde(default)]
+    pub bursts: u64,
+    /// Packets of a burst, on average.
+    #[serde(default)]
+    pub packets_per_burst: f64,
+    /// Bursts from queues of other workers.
+    #[serde(default)]
+    pub helped_bursts: u64,
+    /// Other workers help with its queues now.
+    #[serde(default)]
+    pub is_helped: bool,
+    /// Sleeps for want of packets.
+    #[serde(default)]
+    pub sleeps: u64,
+    /// The longest of them: a packet that came just then waited so long.
+    #[serde(default)]
+    pub longest_sleep_microseconds: u32,
+    /// With `sample-bursts` under `[dataplane]`: where the time of a burst goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timed: Option<WorkerTimes>,
+}
+
+/// Part of [`WorkerRow`] that is fixed at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerPlan {
+    /// NUMA node of the CPU, if known.
+    pub numa_node: Option<u32>,
+    /// Why there are as many workers, on these CPUs.
+    pub planned: String,
+    /// Who serves a queue: `auto`, `on` or `off`, and why.
+    pub spread: String,
+    /// Receive queues that it owns.
+    pub receives: Vec<WorkerQueue>,
+    /// How it sends on each port.
+    pub sends: Vec<WorkerQueue>,
+}
+
+/// A queue of a port as a worker has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerQueue {
+    /// Name of the port.
+    pub port: String,
+    /// Number of the queue.
+    pub queue: u32,
+    /// The worker that owns it, if it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<u32>,
+}
+
+/// Part of [`WorkerRow`]: timed bursts since the start.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerTimes {
+    /// How many.
+    pub bursts: u64,
+    /// Time that half of them took at most, from before receiving to after sending.
+    pub median_nanoseconds: u32,
+    /// 99 of 100.
+    pub p99_nanoseconds: u32,
+    /// 999 of 1000.
+    pub p999_nanoseconds: u32,
+    /// Where it went.
+    pub passes: Vec<WorkerPass>,
+}
+
+/// Part of [`WorkerTimes`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerPass {
+    /// `rx`, the passes of the pipeline, `tx`.
+    pub name: String,
+    /// Cycles per packet.
+    pub cycles: f64,
 }
 
 /// `vrctl bgp summary`.

@@ -8,10 +8,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use config::Config;
+use config::api::WorkerPlan;
 use engine::seam::{EventReceiver, Gen, Link, OpSender, PortId};
 
 use crate::ids::Ids;
 use crate::labels::Identities;
+
+/// What the data plane said of its workers when it started.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In the order of their numbers.
+    pub workers: Vec<WorkerPlan>,
+    /// Names of the spans of a timed burst.
+    pub spans: Vec<&'static str>,
+}
 
 /// The state that one run of the agent hands to the next.
 pub struct Carried {
@@ -35,6 +45,8 @@ pub struct Carried {
     pub token: u64,
     /// When the process started.
     pub started: Instant,
+    /// The workers, as they were when the process started.
+    pub plan: Plan,
     /// How often the agent was restarted.
     pub restarts: u32,
     /// What the last restart was for.
@@ -56,6 +68,7 @@ impl Carried {
             generation: Gen(0),
             token: 0,
             started,
+            plan: Plan::default(),
             restarts: 0,
             last_panic: String::new(),
         }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::api::server::{self, Shared};
 use crate::api::socket::Socket;
 use crate::api::{Ask, Failure};
-use crate::carried::Carried;
+use crate::carried::{Carried, Plan};
 use crate::core::Core;
 use crate::labels::Unix;
 use crate::peering::{Action, OwnKey};
@@ -48,6 +48,8 @@ pub struct Options {
     pub ops: OpSender,
     /// From the service thread.
     pub events: EventReceiver,
+    /// What the data plane said of its workers.
+    pub plan: Plan,
     /// When the process started.
     pub started: Instant,
     /// Called once, when the data plane has acknowledged the first generation.
@@ -106,8 +108,9 @@ enum Ended {
 
 /// Runs the agent until it is told to stop, again and again if it panics.
 fn supervise(options: Options, mut control: mpsc::UnboundedReceiver<Command>) {
-    let Options { config, file, socket, ops, events, started, on_forwarding } = options;
+    let Options { config, file, socket, ops, events, plan, started, on_forwarding } = options;
     let mut carried = Carried::new(config, ops, events, started);
+    carried.plan = plan;
     let mut on_forwarding = Some(on_forwarding);
     loop {
         match one_run(&mut carried, &socket, &file, &mut control, &mut on_forwarding) {

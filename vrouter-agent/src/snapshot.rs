@@ -82,6 +82,9 @@ fn token(event: &Event) -> Option<u64> {
     match *event {
         Event::Port { token, .. }
         | Event::Worker { token, .. }
+        | Event::WorkerLoad { token, .. }
+        | Event::WorkerTimes { token, .. }
+        | Event::WorkerSpan { token, .. }
         | Event::DropCount { token, .. }
         | Event::PuntCount { token, .. }
         | Event::Vif { token, .. }

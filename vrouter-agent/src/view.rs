@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use config::api::{
     DropRow, InterfaceRow, LabelRow, NeighborRow, NexthopRow, PortRow, RouteRow, Status, VrfRow,
-    WorkerRow,
+    WorkerPass, WorkerRow, WorkerTimes,
 };
 use config::{Instance, Port};
 use engine::drops::Drop;
-use engine::seam::{Event, NeighborState, NexthopId, TunnelId, VifId, VrfId};
+use engine::seam::{Event, NeighborState, NexthopId, TunnelId, VifId, VrfId, WorkerId};
 use ipnet::IpNet;
 
 use crate::api::metrics::{self, Figures};
@@ -39,7 +39,7 @@ pub fn answer(
         Query::Labels => Answer::Labels(labels(core, wall)),
         Query::Neighbors => Answer::Neighbors(neighbors(core, rows)),
         Query::Drops => Answer::Drops(drops(rows)),
-        Query::Workers => Answer::Workers(workers(rows)),
+        Query::Workers => Answer::Workers(workers(core, rows)),
         Query::Metrics => Answer::Metrics(Box::new(figures(core, rows, now))),
         Query::Config => match toml::to_string(core.config().as_ref()) {
             Ok(text) => Answer::Text(text),
@@ -403,39 +403,88 @@ fn drops(rows: &[Event]) -> Vec<DropRow> {
     list
 }
 
-fn workers(rows: &[Event]) -> Vec<WorkerRow> {
-    let row = |event: &Event| match *event {
-        Event::Worker {
-            worker,
-            cpu,
-            rx,
-            handed_in,
-            injected,
-            copies_made,
-            tx,
-            punted,
-            dropped,
-            handed_out,
-            queued,
-            busy_permille,
-            ..
-        } => Some(WorkerRow {
-            id: u32::from(worker.0),
-            cpu: u32::from(cpu),
-            rx,
-            handed_in,
-            injected,
-            copies_made,
-            tx,
-            punted,
-            dropped,
-            handed_out,
-            queued,
-            busy_percent: f64::from(busy_permille) / 10.0,
-        }),
+fn workers(core: &Core<'_>, rows: &[Event]) -> Vec<WorkerRow> {
+    let plan = &core.carried.plan;
+    let mut list: Vec<WorkerRow> = Vec::new();
+    for event in rows {
+        match *event {
+            Event::Worker {
+                worker,
+                cpu,
+                rx,
+                handed_in,
+                injected,
+                copies_made,
+                tx,
+                punted,
+                dropped,
+                handed_out,
+                queued,
+                busy_permille,
+                ..
+            } => list.push(WorkerRow {
+                id: u32::from(worker.0),
+                cpu: u32::from(cpu),
+                rx,
+                handed_in,
+                injected,
+                copies_made,
+                tx,
+                punted,
+                dropped,
+                handed_out,
+                queued,
+                busy_percent: f64::from(busy_permille) / 10.0,
+                plan: plan.workers.get(worker.index()).cloned().unwrap_or_default(),
+                ..WorkerRow::default()
+            }),
+            Event::WorkerLoad {
+                bursts, helped, hot, sleeps, longest_sleep_microseconds, ..
+            } => {
+                if let Some(row) = list.last_mut() {
+                    row.bursts = bursts;
+                    row.packets_per_burst = tenths(row.rx as f64 / bursts.max(1) as f64);
+                    row.helped_bursts = helped;
+                    row.is_helped = hot;
+                    row.sleeps = sleeps;
+                    row.longest_sleep_microseconds = longest_sleep_microseconds;
+                }
+            }
+            Event::WorkerTimes { worker, bursts, packets, median, p99, p999, .. } => {
+                if let Some(row) = list.last_mut() {
+                    let cycles = |span| passed(rows, worker, span) as f64 / packets.max(1) as f64;
+                    let pass = |(span, name): (usize, &&str)| WorkerPass {
+                        name: (*name).into(),
+                        cycles: tenths(cycles(span)),
+                    };
+                    row.timed = Some(WorkerTimes {
+                        bursts,
+                        median_nanoseconds: median,
+                        p99_nanoseconds: p99,
+                        p999_nanoseconds: p999,
+                        passes: plan.spans.iter().enumerate().map(pass).collect(),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    list
+}
+
+/// Cycles of a worker's timed bursts in one span.
+fn passed(rows: &[Event], of: WorkerId, wanted: usize) -> u64 {
+    let cycles = |event: &Event| match *event {
+        Event::WorkerSpan { worker, span, cycles, .. } if worker == of => {
+            (usize::from(span) == wanted).then_some(cycles)
+        }
         _ => None,
     };
-    rows.iter().filter_map(row).collect()
+    rows.iter().find_map(cycles).unwrap_or(0)
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn figures(core: &Core<'_>, rows: &[Event], now: Instant) -> Figures {
@@ -445,7 +494,7 @@ fn figures(core: &Core<'_>, rows: &[Event], now: Instant) -> Figures {
         interfaces: interfaces(core, rows),
         vrfs: vrfs(core),
         drops: drops(rows),
-        workers: workers(rows),
+        workers: workers(core, rows),
         punts: metrics::punts(rows),
         learnt: core.import.len() as u64,
         restarts: core.carried.restarts.into(),

@@ -18,8 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Running, Scratch, plane, until};
+use config::api::WorkerPlan;
 use serde_json::{Value, json};
 use vrouter_agent::api::socket::{Socket, SocketError};
+use vrouter_agent::carried::Plan;
 use vrouter_agent::run::{Agent, Options};
 
 struct Node {
@@ -82,6 +84,10 @@ fn start(name: &str, more: &str) -> Node {
         socket,
         ops,
         events,
+        plan: Plan {
+            workers: vec![WorkerPlan { spread: "on: a test".into(), ..WorkerPlan::default() }],
+            spans: vec!["rx", "tx"],
+        },
         started: Instant::now(),
         on_forwarding: Box::new(move || tell.store(true, Ordering::Relaxed)),
     });
@@ -178,6 +184,17 @@ fn every_view_answers_with_the_fields_that_outsiders_rely_on() {
     assert!(kinds.contains(&"interface") && kinds.contains(&"vrf") && kinds.len() == 2);
 
     let worker = &node.get("/v1/workers")[0];
+    assert_eq!(worker["spread"], "on: a test", "what was said at the start");
+    let load = ["bursts", "packets_per_burst", "helped_bursts", "is_helped", "sleeps"];
+    let load: Vec<&Value> = load.iter().map(|key| &worker[key]).collect();
+    assert_eq!(load, [&json!(4), &json!(2.5), &json!(1), &json!(true), &json!(7)]);
+    assert_eq!(
+        worker["timed"],
+        json!({
+            "bursts": 2, "median_nanoseconds": 900, "p99_nanoseconds": 1000, "p999_nanoseconds": 1100,
+            "passes": [{"name": "rx", "cycles": 20.0}, {"name": "tx", "cycles": 10.5}]
+        })
+    );
     let sum = |fields: &[&str]| fields.iter().map(|f| worker[*f].as_u64().unwrap()).sum::<u64>();
     assert_eq!(
         sum(&["rx", "handed_in", "injected", "copies_made"]),

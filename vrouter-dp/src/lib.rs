@@ -3,6 +3,7 @@
 //! The agent gets the two ends of the seam and nothing else: it configures and watches the data plane by ops and events alone.
 
 mod frame;
+mod machine;
 mod plan;
 mod port;
 mod punt;
@@ -24,9 +25,10 @@ use engine::seam::{EVENT_RING, EventReceiver, Link, OP_RING, OpSender, PortId, W
 use engine::table::{self, Tables};
 use wire::Mac;
 
-pub use plan::{PlaneConfig, PortPlan, PortRole, Spread, StartError};
+pub use plan::{Plan, PlaneConfig, PortPlan, PortRole, Spread, StartError, WorkerPlan};
 pub use watch::{BUCKETS, Histogram, SPANS, Watch, WorkerFigures, span_name};
 
+use machine::{Choice, Machine};
 use port::OpenPort;
 use service::{Parts, Service, ServicePort, ServiceWorker};
 use watch::WorkerShared;
@@ -46,6 +48,8 @@ pub struct Dataplane {
     pub events: EventReceiver,
     /// What the devices do not do as asked, in words for the operator.
     pub notes: Vec<String>,
+    /// Who does what.
+    pub plan: Plan,
     watch: Watch,
     running: Running,
 }
@@ -60,15 +64,20 @@ pub struct Running {
 
 /// Starts EAL, ports, workers and the service thread. On an error nothing runs.
 pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
-    let cpus = if config.workers.is_empty() {
-        allowed_cpus().last().copied().into_iter().collect()
+    check(config)?;
+    let devices = port::devices(config)?;
+    let allowed = allowed_cpus();
+    let machine = Machine::look(&allowed);
+    let Choice { cpus, reason } = if config.workers.is_empty() {
+        machine.choose(&devices.iter().map(machine::node_of_port).collect::<Vec<_>>())
     } else {
-        config.workers.clone()
+        Choice { cpus: config.workers.clone(), reason: "as configured".into() }
     };
-    check(config, &cpus)?;
+    check_cpus(&cpus, &allowed)?;
+    let nodes: Vec<_> = cpus.iter().map(|cpu| machine.node(*cpu)).collect();
     // Before anything runs: carriers of this network namespace.
     let carrier = dpdk::Carrier::open().map_err(|error| StartError::Limit(error.to_string()))?;
-    let opened = port::open(config, cpus.len())?;
+    let opened = port::open(config, &devices, &nodes)?;
     let (_, mut writer) = Tables::new(cpus.len());
     let mut notes = notes(&opened.ports);
     let mut wiring = Wiring::new(cpus.len(), config.spread);
@@ -85,7 +94,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
                 name: open.plan.name.clone(),
                 reason: refusal.to_string(),
             })?;
-        wiring.add(PortId(index as u8), open.queues, &open.owners);
+        wiring.add(PortId(index as u8), &open.plan.name, open.queues, &open.owners);
         ports.push(ServicePort {
             plan: open.plan,
             port: open.port,
@@ -93,6 +102,12 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
             kernel_link: None,
             link: Link::Down,
         });
+    }
+
+    let mut plan = wiring.plan();
+    plan.workers_reason = reason;
+    for (worker, (cpu, node)) in plan.workers.iter_mut().zip(cpus.iter().zip(&nodes)) {
+        (worker.cpu, worker.node) = (*cpu, *node);
     }
 
     let (op_sender, op_receiver) = rtrb::RingBuffer::new(OP_RING);
@@ -137,8 +152,10 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
         }
         service_workers.push(ServiceWorker {
             rings: share.service,
+            lanes: share.lanes,
             shared: Arc::clone(&published),
             last_busy: (0, dpdk::cycles()),
+            lost: 0,
         });
         shared.push(published);
     }
@@ -160,6 +177,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
         ports,
         carrier,
         workers: service_workers,
+        hz: cycles_per_second,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
@@ -176,6 +194,7 @@ pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
         ops: op_sender,
         events: event_receiver,
         notes,
+        plan,
         watch,
         running: Running { stop, service, workers: running, shared },
     })
@@ -242,17 +261,11 @@ fn stop_workers(shared: &[Arc<WorkerShared>], workers: Vec<LcoreHandle<Worker>>)
     workers.into_iter().filter_map(|handle| handle.join().ok()).collect()
 }
 
-fn check(config: &PlaneConfig, cpus: &[u16]) -> Result<(), StartError> {
+fn check(config: &PlaneConfig) -> Result<(), StartError> {
     if config.ports.is_empty() || config.ports.len() > MAX_PORTS {
         return Err(StartError::Limit(format!(
             "{} ports: a node has 1 to {MAX_PORTS}",
             config.ports.len()
-        )));
-    }
-    if cpus.is_empty() || cpus.len() > MAX_WORKERS {
-        return Err(StartError::Limit(format!(
-            "{} workers: a node has 1 to {MAX_WORKERS}",
-            cpus.len()
         )));
     }
     if !(1..=dpdk::BATCH).contains(&usize::from(config.burst)) {
@@ -267,7 +280,16 @@ fn check(config: &PlaneConfig, cpus: &[u16]) -> Result<(), StartError> {
             "a port needs at least one queue with at least one descriptor".into(),
         ));
     }
-    let allowed = allowed_cpus();
+    Ok(())
+}
+
+fn check_cpus(cpus: &[u16], allowed: &[u16]) -> Result<(), StartError> {
+    if cpus.is_empty() || cpus.len() > MAX_WORKERS {
+        return Err(StartError::Limit(format!(
+            "{} workers: a node has 1 to {MAX_WORKERS}",
+            cpus.len()
+        )));
+    }
     match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
         Some(cpu) => Err(StartError::Worker {
             cpu: *cpu,

@@ -84,6 +84,32 @@ impl Default for PlaneConfig {
     }
 }
 
+/// Who does what, fixed at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Why there are as many workers, on these CPUs.
+    pub workers_reason: String,
+    /// Who serves a queue.
+    pub spread_reason: String,
+    /// Names of the spans of a timed burst.
+    pub spans: Vec<&'static str>,
+    /// The workers in the order of their numbers.
+    pub workers: Vec<WorkerPlan>,
+}
+
+/// One worker of a [`Plan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerPlan {
+    /// CPU that it is pinned to.
+    pub cpu: u16,
+    /// NUMA node of the CPU, if known.
+    pub node: Option<u16>,
+    /// Receive queues that it owns: name of the port, number of the queue.
+    pub receives: Vec<(String, u16)>,
+    /// How it sends on each port: name of the port, number of the transmit queue, and its owner if that is another worker.
+    pub sends: Vec<(String, u16, Option<usize>)>,
+}
+
 /// Why the data plane did not start. Nothing of it runs then.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -32,12 +32,20 @@ pub struct Opened {
     pub ports: Vec<OpenPort>,
 }
 
-/// Starts EAL and opens all ports for `workers` workers, or says what is wrong and leaves nothing running.
-pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> {
-    let mut devices = Vec::new();
-    for plan in &config.ports {
-        devices.push(Device::parse(&plan.device).map_err(|error| port_error(plan, error))?);
-    }
+/// The devices of the ports.
+pub fn devices(config: &PlaneConfig) -> Result<Vec<Device>, StartError> {
+    let device =
+        |plan: &PortPlan| Device::parse(&plan.device).map_err(|error| port_error(plan, error));
+    config.ports.iter().map(device).collect()
+}
+
+/// Starts EAL and opens all ports for workers on these NUMA nodes, or says what is wrong and leaves nothing running.
+pub fn open(
+    config: &PlaneConfig,
+    devices: &[Device],
+    nodes: &[Option<u16>],
+) -> Result<Opened, StartError> {
+    let workers = nodes.len();
     let needed = devices
         .iter()
         .zip(&config.ports)
@@ -48,10 +56,10 @@ pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> 
     let buffers = config
         .mbufs
         .unwrap_or_else(|| planned_buffers(config.ports.len(), workers, config.descriptors));
-    let eal = start_eal(config, &devices, buffers, room)?;
+    let eal = start_eal(config, devices, buffers, room)?;
 
     let mut found = Vec::new();
-    for (plan, device) in config.ports.iter().zip(&devices) {
+    for (plan, device) in config.ports.iter().zip(devices) {
         found.push(Port::open(eal, device).map_err(|error| port_error(plan, error))?);
     }
     let pool = Pool::new(eal, "frames", buffers, CACHE, room, None)
@@ -62,7 +70,13 @@ pub fn open(config: &PlaneConfig, workers: usize) -> Result<Opened, StartError> 
         .map(|(port, plan)| {
             let most = plan.queues.unwrap_or(u16::MAX);
             let info = port.info();
-            Offer { rx: info.max_rx_queues.min(most), tx: info.max_tx_queues.min(most) }
+            let node = info.socket.and_then(|socket| u16::try_from(socket).ok());
+            let near = |worker: &usize| node.is_some() && nodes[*worker] == node;
+            Offer {
+                rx: info.max_rx_queues.min(most),
+                tx: info.max_tx_queues.min(most),
+                near: (0..workers).filter(near).collect(),
+            }
         })
         .collect();
     let mut ports = Vec::new();

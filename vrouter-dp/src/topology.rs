@@ -4,12 +4,14 @@
 //! queues to the workers in turn, and the others hand their packets to an owner.
 
 /// Queues that a port can offer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Offer {
     /// Receive queues at most.
     pub rx: u16,
     /// Transmit queues at most.
     pub tx: u16,
+    /// Workers on the port's NUMA node; none if that is not known. They own its queues first.
+    pub near: Vec<usize>,
 }
 
 /// Who owns what of one port; indexes are worker numbers.
@@ -29,10 +31,11 @@ pub fn plan(workers: usize, ports: &[Offer]) -> Vec<Queues> {
         .iter()
         .enumerate()
         .map(|(port, offer)| {
-            let share = |offered: u16| {
-                let queues = usize::from(offered).clamp(1, workers);
-                (0..queues).map(|queue| (port + queue) % workers).collect::<Vec<_>>()
-            };
+            let turned = (0..workers).map(|worker| (port + worker) % workers);
+            let (near, far): (Vec<_>, Vec<_>) =
+                turned.partition(|worker| offer.near.contains(worker));
+            let order = [near, far].concat();
+            let share = |offered: u16| order[..usize::from(offered).clamp(1, workers)].to_vec();
             let tx = share(offer.tx);
             let sender = (0..workers)
                 .map(|worker| if tx.contains(&worker) { worker } else { tx[worker % tx.len()] })
@@ -50,7 +53,10 @@ mod tests {
     fn every_worker_can_send_everywhere_and_every_queue_has_one_owner() {
         for workers in 1..6 {
             for (rx, tx) in [(1, 1), (2, 1), (16, 16), (3, 2)] {
-                for queues in plan(workers, &[Offer { rx, tx }; 3]) {
+                for near in 0..workers {
+                    let offer = Offer { rx, tx, near: vec![near] };
+                    let queues = &plan(workers, &vec![offer; 3])[2];
+                    assert_eq!((queues.rx[0], queues.tx[0]), (near, near), "near ones first");
                     assert_eq!(queues.sender.len(), workers);
                     assert!(
                         queues.rx.len() <= usize::from(rx) && queues.tx.len() <= usize::from(tx)

@@ -70,6 +70,21 @@ impl Default for Samples {
 }
 
 impl Samples {
+    /// Service times so far, cycles.
+    pub fn histogram(&self) -> Histogram {
+        Histogram { counts: array::from_fn(|bucket| self.buckets[bucket].value()) }
+    }
+
+    /// Packets so far.
+    pub fn packets(&self) -> u64 {
+        self.packets.value()
+    }
+
+    /// Cycles so far by span.
+    pub fn spans(&self) -> [u64; SPANS] {
+        array::from_fn(|span| self.spans[span].value())
+    }
+
     /// Adds a burst of `packets` packets and the cycles of its spans.
     pub fn add(&self, packets: usize, spans: &[u64; SPANS]) {
         self.buckets[Histogram::bucket(spans.iter().sum())].add(1);
@@ -220,11 +235,9 @@ impl WorkerFigures {
             sleeps: shared.sleeps.value(),
             slept_cycles: shared.slept_cycles.value(),
             longest_sleep: shared.longest_sleep.value(),
-            burst_cycles: Histogram {
-                counts: array::from_fn(|bucket| samples.buckets[bucket].value()),
-            },
-            timed_packets: samples.packets.value(),
-            spans: array::from_fn(|span| samples.spans[span].value()),
+            burst_cycles: samples.histogram(),
+            timed_packets: samples.packets(),
+            spans: samples.spans(),
         }
     }
 

@@ -4,15 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use engine::seam::PortId;
 
-use crate::plan::Spread;
+use crate::plan::{Plan, Spread, WorkerPlan};
 use crate::punt::{self, ServiceRings, WorkerRings};
 use crate::topology;
+use crate::watch::{SPANS, span_name};
 use crate::worker::{HANDOFF, Handed, Inlet, Lane, Outlets, Source, Way};
 
 /// What each worker gets.
 pub struct Wiring {
     workers: Vec<Wired>,
     spread: Spread,
+    plan: Plan,
 }
 
 struct Wired {
@@ -27,6 +29,8 @@ struct Wired {
 
 /// What one worker gets.
 pub struct Share {
+    /// The shared ones among its receive queues.
+    pub lanes: Vec<Arc<Lane>>,
     pub inlets: Vec<Inlet>,
     pub outlets: Outlets,
     pub hand_in: Vec<rtrb::Consumer<Handed>>,
@@ -61,15 +65,44 @@ impl Wiring {
                 wired[to].hand_in.push(consumer);
             }
         }
-        Wiring { workers: wired, spread }
+        let plan = Plan {
+            workers_reason: String::new(),
+            spread_reason: reason(workers, spread).into(),
+            spans: (0..SPANS).map(span_name).collect(),
+            workers: vec![WorkerPlan::default(); workers],
+        };
+        Wiring { workers: wired, spread, plan }
     }
 
-    /// Gives out the queues of the next port.
-    pub fn add(&mut self, port: PortId, queues: dpdk::Queues, owners: &topology::Queues) {
+    /// Who has what, so far.
+    pub fn plan(&self) -> Plan {
+        self.plan.clone()
+    }
+
+    /// Gives out the queues of the next port, which is called `name`.
+    pub fn add(
+        &mut self,
+        port: PortId,
+        name: &str,
+        queues: dpdk::Queues,
+        owners: &topology::Queues,
+    ) {
+        self.note(name, owners);
         match self.spread {
             Spread::Off => self.add_owned(port, queues, owners),
             Spread::Auto => self.add_shared(port, queues, owners, false),
             Spread::On => self.add_shared(port, queues, owners, true),
+        }
+    }
+
+    fn note(&mut self, name: &str, owners: &topology::Queues) {
+        for (queue, owner) in owners.rx.iter().enumerate() {
+            self.plan.workers[*owner].receives.push((name.into(), queue as u16));
+        }
+        for (worker, owner) in owners.sender.iter().enumerate() {
+            let queue = owners.tx.iter().position(|tx| tx == owner).unwrap_or_default();
+            let through = (*owner != worker).then_some(*owner);
+            self.plan.workers[worker].sends.push((name.into(), queue as u16, through));
         }
     }
 
@@ -119,8 +152,14 @@ impl Wiring {
     pub fn shares(self) -> impl Iterator<Item = Share> {
         self.workers.into_iter().map(|wired| {
             let mut inlets = wired.inlets;
+            let lane = |inlet: &Inlet| match &inlet.source {
+                Source::Lane(lane) => Some(Arc::clone(lane)),
+                Source::Own(_) => None,
+            };
+            let lanes = inlets.iter().filter_map(lane).collect();
             inlets.extend(wired.helps);
             Share {
+                lanes,
                 inlets,
                 outlets: Outlets::new(wired.ways, wired.hand_out),
                 hand_in: wired.hand_in,
@@ -128,5 +167,15 @@ impl Wiring {
                 service: wired.service,
             }
         })
+    }
+}
+
+/// Who serves a queue, in words for the operator.
+fn reason(workers: usize, spread: Spread) -> &'static str {
+    match spread {
+        _ if workers < 2 => "off: there is one worker",
+        Spread::Auto => "auto: others help while the bursts of an owner stay full",
+        Spread::On => "on: every worker serves every queue",
+        Spread::Off => "off: each queue is served by its owner alone",
     }
 }

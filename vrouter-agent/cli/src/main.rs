@@ -163,7 +163,9 @@ impl Output {
         if self.json {
             return print_json(&Value::Array(rows));
         }
-        if let Some(ListVerb::Show { name: Some(_) }) = verb {
+        if let Some(ListVerb::Show { name }) = verb
+            && (name.is_some() || view.explains)
+        {
             let records: Vec<String> = rows.iter().map(table::record).collect();
             return print(records.join("\n").as_bytes());
         }

@@ -65,6 +65,9 @@ fn cell(value: &Value) -> String {
         Value::String(text) if text.is_empty() => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) if items.iter().all(Value::is_object) => {
+            items.iter().map(cell).collect::<Vec<_>>().join("; ")
+        }
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         Value::Object(fields) if fields.is_empty() => "-".to_owned(),
         Value::Object(fields) => {
@@ -98,8 +101,10 @@ mod tests {
 
     #[test]
     fn records_and_durations() {
-        let object = serde_json::json!({"a_b": [1, "x"], "c": {"d": 2}, "e": null});
-        assert_eq!(record(&object), "a-b  1, x\nc    d 2\ne    -\n");
+        let object = serde_json::json!({
+            "a_b": [1, "x"], "c": {"d": 2}, "e": null, "f": [{"g": 1, "h": 2}, {"g": 3}]
+        });
+        assert_eq!(record(&object), "a-b  1, x\nc    d 2\ne    -\nf    g 1, h 2; g 3\n");
         assert_eq!(duration(59), "00:00:59");
         assert_eq!(duration(3 * 86_400 + 4 * 3600 + 5 * 60 + 6), "3d 04:05:06");
     }

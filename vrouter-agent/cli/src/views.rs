@@ -15,6 +15,8 @@ pub struct View {
     pub path: &'static str,
     /// What one of it is called in messages.
     pub kind: &'static str,
+    /// `show` without a name tells everything about each.
+    pub explains: bool,
     /// The objects that a name means.
     pub named: fn(Vec<Value>, &str) -> Vec<Value>,
     /// The list for people.
@@ -22,25 +24,37 @@ pub struct View {
 }
 
 /// `port`
-pub const PORTS: View =
-    View { path: path::PORTS, kind: "port", named: |r, n| by_field(r, "name", n), table: ports };
+pub const PORTS: View = View {
+    path: path::PORTS,
+    kind: "port",
+    explains: false,
+    named: |r, n| by_field(r, "name", n),
+    table: ports,
+};
 /// `interface`
 pub const INTERFACES: View = View {
     path: path::INTERFACES,
     kind: "interface",
+    explains: false,
     named: |r, n| by_field(r, "name", n),
     table: interfaces,
 };
 /// `vrf`
-pub const VRFS: View =
-    View { path: path::VRFS, kind: "VRF", named: |r, n| by_field(r, "name", n), table: vrfs };
+pub const VRFS: View = View {
+    path: path::VRFS,
+    kind: "VRF",
+    explains: false,
+    named: |r, n| by_field(r, "name", n),
+    table: vrfs,
+};
 /// `route`
 pub const ROUTES: View =
-    View { path: path::ROUTES, kind: "route", named: route_named, table: routes };
+    View { path: path::ROUTES, kind: "route", explains: false, named: route_named, table: routes };
 /// `nexthop`
 pub const NEXTHOPS: View = View {
     path: path::NEXTHOPS,
     kind: "next hop",
+    explains: false,
     named: |r, n| by_field(r, "id", n),
     table: nexthops,
 };
@@ -48,6 +62,7 @@ pub const NEXTHOPS: View = View {
 pub const LABELS: View = View {
     path: path::LABELS,
     kind: "label",
+    explains: false,
     named: |r, n| by_field(r, "label", n),
     table: labels,
 };
@@ -55,6 +70,7 @@ pub const LABELS: View = View {
 pub const NEIGHBORS: View = View {
     path: path::NEIGHBORS,
     kind: "neighbour",
+    explains: false,
     named: |r, n| by_field(r, "address", n),
     table: neighbors,
 };
@@ -62,6 +78,7 @@ pub const NEIGHBORS: View = View {
 pub const DROPS: View = View {
     path: path::DROPS,
     kind: "drop reason",
+    explains: false,
     named: |r, n| by_field(r, "reason", n),
     table: drops,
 };
@@ -69,6 +86,7 @@ pub const DROPS: View = View {
 pub const WORKERS: View = View {
     path: path::WORKERS,
     kind: "worker",
+    explains: true,
     named: |r, n| by_field(r, "id", n),
     table: workers,
 };
@@ -76,6 +94,7 @@ pub const WORKERS: View = View {
 pub const BGP_SUMMARY: View = View {
     path: path::BGP_SUMMARY,
     kind: "BGP peer",
+    explains: false,
     named: |r, n| by_field(r, "peer", n),
     table: bgp_summary,
 };
@@ -83,6 +102,7 @@ pub const BGP_SUMMARY: View = View {
 pub const BGP_ROUTES: View = View {
     path: path::BGP_ROUTES,
     kind: "BGP route",
+    explains: false,
     named: |r, n| by_field(r, "prefix", n),
     table: bgp_routes,
 };
@@ -301,6 +321,8 @@ fn workers(rows: Vec<Value>) -> Result<String, Error> {
         ">id",
         ">cpu",
         ">busy",
+        ">burst",
+        ">helped",
         ">rx",
         ">handed-in",
         ">injected",
@@ -316,6 +338,8 @@ fn workers(rows: Vec<Value>) -> Result<String, Error> {
             w.id.to_string(),
             w.cpu.to_string(),
             format!("{:.1}%", w.busy_percent),
+            format!("{:.1}", w.packets_per_burst),
+            w.helped_bursts.to_string(),
             w.rx.to_string(),
             w.handed_in.to_string(),
             w.injected.to_string(),

@@ -21,7 +21,7 @@ const ROUTES: &str = r#"[
  {"prefix":"10.1.0.7/32","vrf":"Public","kind":"interface","nexthop":null,"encapsulation":null,"label":null,"interface":"db7","source":"instance","generation":2},
  {"prefix":"0.0.0.0/0","vrf":"Blue","kind":"discard","nexthop":null,"encapsulation":null,"label":null,"interface":null,"source":"static","generation":1}]"#;
 const DROPS: &str = r#"[{"reason":"no-route","count":0,"hint":"look at the VRF"},{"reason":"unknown-vlan","count":7,"hint":"add an instance"}]"#;
-const WORKERS: &str = r#"[{"id":0,"cpu":2,"rx":5,"handed_in":0,"injected":1,"copies_made":0,"tx":4,"punted":1,"dropped":1,"handed_out":0,"queued":0,"busy_percent":12.5}]"#;
+const WORKERS: &str = r#"[{"id":0,"cpu":2,"rx":5,"handed_in":0,"injected":1,"copies_made":0,"tx":4,"punted":1,"dropped":1,"handed_out":0,"queued":0,"busy_percent":12.5,"packets_per_burst":2.5,"planned":"as configured","receives":[{"port":"fabric0","queue":0},{"port":"gw0","queue":1}]}]"#;
 const PORTS: &str = r#"[{"name":"fabric0","role":"fabric","device":"0000:3b:00.0","state":"up","mac":"02:00:00:00:00:01","mtu":9000,
  "addresses":["192.0.2.1/24"],"rx_packets":1,"rx_bytes":2,"tx_packets":3,"tx_bytes":4,"missed":5,"rx_errors":6,"no_mbuf":7,"tx_errors":8},
  {"name":"gw0","role":"gateway","device":"vdev:net_af_packet0,iface=eth1","state":"down","mac":"02:00:00:00:00:02","mtu":1500,
@@ -121,8 +121,8 @@ ADDRESS    MAC  PORT     INTERFACE  STATE       AGE
 192.0.2.9  -    fabric0  -          incomplete   3s
 "),
         ("worker list 0", "\
-ID  CPU   BUSY  RX  HANDED-IN  INJECTED  COPIES  TX  PUNTED  DROPPED  HANDED-OUT  QUEUED
- 0    2  12.5%   5          0         1       0   4       1        1           0       0
+ID  CPU   BUSY  BURST  HELPED  RX  HANDED-IN  INJECTED  COPIES  TX  PUNTED  DROPPED  HANDED-OUT  QUEUED
+ 0    2  12.5%    2.5       0   5          0         1       0   4       1        1           0       0
 "),
         ("bgp", "\
 PEER          ASN  STATE             UPTIME  FAMILIES  RECEIVED  ACCEPTED  ADVERTISED  LAST-ERROR

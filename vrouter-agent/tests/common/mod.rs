@@ -287,6 +287,27 @@ impl Plane {
             queued: 0,
             busy_permille: 125,
         });
+        self.event(Event::WorkerLoad {
+            token,
+            worker: WorkerId(0),
+            bursts: 4,
+            helped: 1,
+            hot: true,
+            sleeps: 7,
+            longest_sleep_microseconds: 520,
+        });
+        self.event(Event::WorkerTimes {
+            token,
+            worker: WorkerId(0),
+            bursts: 2,
+            packets: 8,
+            median: 900,
+            p99: 1000,
+            p999: 1100,
+        });
+        for (span, cycles) in [(0, 160), (1, 84)] {
+            self.event(Event::WorkerSpan { token, worker: WorkerId(0), span, cycles });
+        }
         self.event(Event::DropCount { token, reason: 0, count: 1 });
         self.event(Event::PuntCount { token, class: 0, count: 1, limited: 0 });
         for vif in self.model.vifs.keys().copied().collect::<Vec<_>>() {

@@ -142,6 +142,9 @@ drops! {
     NoBuffer "no-buffer"
         "no packet buffer was free for a packet of our own",
         "`vrctl port list`: no_mbuf; raise `mbufs` under [dataplane]";
+    InjectFull "inject-full"
+        "the queues to the workers were full: an answer or probe of our own",
+        "`vrctl worker list`: all workers are overloaded; neighbours may fail";
     HandoffFull "handoff-full"
         "the queue to another worker was full",
         "`vrctl worker list`: one worker is overloaded";

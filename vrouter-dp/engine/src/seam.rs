@@ -273,6 +273,31 @@ pub enum Event {
         /// Useful cycles since the last snapshot, in tenths of a percent.
         busy_permille: u16,
     },
+    /// Snapshot row: how a worker is loaded, beside its [`Event::Worker`] row; counted from its start.
+    WorkerLoad {
+        token: u64,
+        worker: WorkerId,
+        /// Bursts that had a packet, and those of them from queues of other workers.
+        bursts: u64,
+        helped: u64,
+        /// Others help with its queues now.
+        hot: bool,
+        /// Sleeps for want of packets, and the longest of them.
+        sleeps: u64,
+        longest_sleep_microseconds: u32,
+    },
+    /// Snapshot row: timed bursts of a worker, only if there were any; times in nanoseconds.
+    WorkerTimes {
+        token: u64,
+        worker: WorkerId,
+        bursts: u64,
+        packets: u64,
+        median: u32,
+        p99: u32,
+        p999: u32,
+    },
+    /// Snapshot row: cycles of the timed bursts in one span, numbered as the plan of the data plane names them.
+    WorkerSpan { token: u64, worker: WorkerId, span: u8, cycles: u64 },
     /// Snapshot row: a drop reason over all workers, only if not zero. `reason` indexes `drops::Drop::ALL`.
     DropCount { token: u64, reason: u16, count: u64 },
     /// Snapshot row: a punt class over all workers. `class` indexes `drops::Punt::ALL`; `limited` were dropped by the rate limit.

@@ -52,7 +52,7 @@ impl Service {
                 self.reroute(now);
                 self.acks.push_back((self.writer.publish(), generation));
             }
-            Op::Snapshot { token } => self.snapshot(token, now),
+            Op::Snapshot { token } => self.snapshot(token),
 
             Op::TunnelAddressSet { address } => {
                 self.writer.tunnel_address_set(address);

@@ -32,11 +32,13 @@ use apply::AdjacencyIds;
 use marks::Marks;
 use neighbor::{Action, Key, Neighbors};
 use outbox::Outbox;
+use snapshot::Pending;
 use underlay::Underlay;
 
 use crate::plan::PortPlan;
 use crate::punt::ServiceRings;
 use crate::watch::WorkerShared;
+use crate::worker::Lane;
 
 /// Ops applied before other work gets its turn.
 const OPS_PER_TURN: usize = 2048;
@@ -69,8 +71,12 @@ pub struct ServiceWorker {
     pub rings: ServiceRings,
     /// What it publishes about itself.
     pub shared: Arc<WorkerShared>,
+    /// Its queues that others may help with.
+    pub lanes: Vec<Arc<Lane>>,
     /// Useful cycles and time stamp at the last snapshot.
     pub last_busy: (u64, u64),
+    /// Packets for it that no queue had room for.
+    pub lost: u64,
 }
 
 /// All that the service thread owns.
@@ -97,6 +103,9 @@ pub struct Service {
     actions: Vec<Action>,
     bytes: Vec<u8>,
     turn: usize,
+    /// A snapshot that is under way.
+    snapshot: Option<Pending>,
+    hz: u64,
 }
 
 /// What the service thread is made of.
@@ -113,6 +122,8 @@ pub struct Parts {
     pub carrier: Carrier,
     /// Workers in the order of their ids.
     pub workers: Vec<ServiceWorker>,
+    /// Cycles per second.
+    pub hz: u64,
 }
 
 impl Service {
@@ -141,6 +152,8 @@ impl Service {
             actions: Vec::new(),
             bytes: Vec::with_capacity(2048),
             turn: 0,
+            snapshot: None,
+            hz: parts.hz,
         };
         service.ask_kernel();
         for port in &mut service.ports {
@@ -160,6 +173,7 @@ impl Service {
             self.watch_links(now);
             self.neighbors.tick(now, PROBES_PER_TURN, &mut self.actions);
             self.act();
+            busy |= self.go_on_with_snapshot(now);
             busy |= self.outbox.flush();
             self.writer.reclaim();
             if !busy {
@@ -242,11 +256,20 @@ impl Service {
             .then(|| arp_frame(meta.port, packet.sender_mac, mac, &packet.reply(mac)))
     }
 
-    /// Hands a packet to a worker, each in turn. A full queue loses it, as a full link would.
+    /// Hands a packet to a worker, each in turn, the next one if its queue is full. When all are, the packet is lost, as on a full
+    /// link.
     fn inject(&mut self, injection: &Injection) {
-        self.turn = (self.turn + 1) % self.workers.len().max(1);
-        if let Some(worker) = self.workers.get_mut(self.turn) {
-            worker.rings.inject(injection);
+        let count = self.workers.len();
+        self.turn = (self.turn + 1) % count.max(1);
+        let first = self.turn;
+        let order = (first..count).chain(0..first);
+        for worker in order {
+            if self.workers[worker].rings.inject(injection) {
+                return;
+            }
+        }
+        if let Some(worker) = self.workers.get_mut(first) {
+            worker.lost += 1;
         }
     }
 

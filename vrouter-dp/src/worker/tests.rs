@@ -36,14 +36,14 @@ impl World {
         let (_, mut writer) = Tables::new(2);
         lab::furnish(&mut writer).unwrap();
         let mut wiring = Wiring::new(2, spread);
-        let owners = topology::plan(2, &[Offer { rx: 1, tx: 1 }; PORTS]);
+        let owners = topology::plan(2, &vec![Offer { rx: 1, tx: 1, near: vec![] }; PORTS]);
         let mut far = Vec::new();
         for (index, owners) in owners.iter().enumerate() {
             let (ring, mut port) = RingPort::new(eal, &format!("p{index}"), 1, 1024).unwrap();
             let config = PortConfig { rss: false, ..PortConfig::default() };
             let mut queues = port.configure(&config, &pool).unwrap();
             port.start(&mut queues).unwrap();
-            wiring.add(PortId(index as u8), queues, owners);
+            wiring.add(PortId(index as u8), "", queues, owners);
             far.push(ring);
         }
         let cpus = lcore::allowed();

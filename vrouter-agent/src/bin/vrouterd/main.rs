@@ -80,6 +80,7 @@ fn run(file: &Path) -> Result<(), Vec<String>> {
     for note in &dataplane.notes {
         tracing::warn!("{note}");
     }
+    let plan = plane::plan(&dataplane.plan);
     let (ops, events, running) = dataplane.split();
     let agent = Agent::start(Options {
         config,
@@ -87,6 +88,7 @@ fn run(file: &Path) -> Result<(), Vec<String>> {
         socket,
         ops,
         events,
+        plan,
         started,
         on_forwarding: Box::new(|| tell(&[NotifyState::Ready])),
     });

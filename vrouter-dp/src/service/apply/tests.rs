@@ -32,6 +32,7 @@ impl Bench {
             ports: vec![],
             carrier: dpdk::Carrier::open().unwrap(),
             workers: vec![],
+            hz: 1_000_000_000,
         };
         Bench { service: Service::new(parts), ops, events, now: Instant::now() }
     }

@@ -441,7 +441,12 @@ fn example(reason: Drop) -> Option<(PortId, Vec<u8>)> {
         // They need a world of their own: above.
         Drop::VifDown | Drop::NoHeadroom | Drop::PuntLimited => return None,
         // Counted by the worker, where a queue or pool is full; `policy` awaits its first rule.
-        Drop::TxFull | Drop::PuntFull | Drop::HandoffFull | Drop::NoBuffer | Drop::Policy => {
+        Drop::TxFull
+        | Drop::PuntFull
+        | Drop::HandoffFull
+        | Drop::InjectFull
+        | Drop::NoBuffer
+        | Drop::Policy => {
             return None;
         }
     })
