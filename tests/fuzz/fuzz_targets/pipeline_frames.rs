@@ -57,7 +57,8 @@ fn judge(packet: &HeapBuf, verdict: Verdict, checked: bool) {
         let vlan = u16::from_be_bytes([frame[14], frame[15]]) & 0xfff;
         assert!((107..=109).contains(&vlan), "VLAN {vlan}");
         assert_eq!(&frame[..5], &[0x52, 0x54, 0, 0, 1], "MAC of an instance");
-        assert_eq!(&frame[16..18], &[0x08, 0x00], "ethertype behind the tag");
+        let ethertype: &[u8] = if frame[18] >> 4 == 6 { &[0x86, 0xdd] } else { &[0x08, 0x00] };
+        assert_eq!(&frame[16..18], ethertype, "ethertype behind the tag");
         inner(&frame[18..], checked);
     }
 }
@@ -93,6 +94,14 @@ fn outer(ip: &[u8], checked: bool) {
 
 /// The packet of an instance is whole, and its checksum fits its new TTL.
 fn inner(ip: &[u8], checked: bool) {
+    if ip[0] >> 4 == 6 {
+        let length = 40 + usize::from(u16::from_be_bytes([ip[4], ip[5]]));
+        assert!(length == ip.len() && length <= MTU.into(), "IPv6 length {length} of {}", ip.len());
+        assert!(ip[7] > 0, "hop limit");
+        assert!(ip[8] != 0xff && ip[24] != 0xff, "group");
+        assert!(ip[24..26] != [0xfe, 0x80], "link-local");
+        return;
+    }
     let header = usize::from(ip[0] & 15) * 4;
     assert_eq!(ip[0] >> 4, 4, "IPv4");
     let length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));

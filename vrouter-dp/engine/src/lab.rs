@@ -8,22 +8,24 @@
 //! port 1 gateway  02:00:00:00:00:02  MTU 1500
 //! VRF 1: vif 1 VLAN 107 52:54:00:00:01:07 10.1.0.7   vif 2 VLAN 108 52:54:00:00:01:08 10.1.0.8
 //!   10.1.0.1 ours   10.9/16 UDP label 300   10.10/16 GRE label 301   10.66/16 discard   10.99/16 unresolved
+//!   10.20/16 by flow: UDP label 300, GRE label 301, or the tunnel without a neighbour
 //! VRF 2: vif 3 VLAN 109 52:54:00:00:01:09 10.2.0.9, and 172.16.0.0/24 behind it   10.9/16 GRE label 302
+//! IPv6: 10.V.0.N is 2001:db8:V::N, 10.P/16 is 2001:db8:P::/48 (P in hexadecimal digits), 172.16.0.0/24 is 2001:db8:172::/48
 //! labels: 1001 VRF 1   1002 VRF 2   1107 vif 1
 //! ```
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use wire::{Label, Mac, VlanId};
 
 use crate::buffer::{Buf, HeapBuf};
 use crate::counters::WorkerCounters;
 use crate::pipeline;
 use crate::seam::{
-    Encapsulation, LabelTarget, Nexthop, NexthopId, PortId, Refusal, TunnelId, VifId, VrfId,
-    WorkerId,
+    Encapsulation, GroupId, LabelTarget, Nexthop, NexthopId, PortId, Refusal, TunnelId, VifId,
+    VrfId, WorkerId,
 };
 use crate::table::{AdjacencyId, Port, PortRole, Tables, TablesWriter};
 use crate::verdict::Verdict;
@@ -166,6 +168,11 @@ pub fn furnish(w: &mut TablesWriter) -> Result<(), Refusal> {
     w.nexthop_set(NexthopId(13), tunnel(2, 301)?)?;
     w.nexthop_set(NexthopId(14), tunnel(3, 303)?)?;
     w.nexthop_set(NexthopId(15), tunnel(2, 302)?)?;
+    for (place, id) in [(0, 12), (1, 14), (2, 13)] {
+        w.path_set(GroupId(1), place, NexthopId(id))?;
+    }
+    w.nexthop_set(NexthopId(16), Nexthop::Group(GroupId(1)))?;
+    w.route_set(VrfId(1), net(10, 20, 0, 0, 16)?, NexthopId(16))?;
     w.route_set(VrfId(1), net(10, 1, 0, 1, 32)?, NexthopId(10))?;
     w.route_set(VrfId(1), net(10, 9, 0, 0, 16)?, NexthopId(12))?;
     w.route_set(VrfId(1), net(10, 10, 0, 0, 16)?, NexthopId(13))?;
@@ -173,6 +180,21 @@ pub fn furnish(w: &mut TablesWriter) -> Result<(), Refusal> {
     w.route_set(VrfId(1), net(10, 99, 0, 0, 16)?, NexthopId(14))?;
     w.route_set(VrfId(2), net(172, 16, 0, 0, 24)?, NexthopId(3))?;
     w.route_set(VrfId(2), net(10, 9, 0, 0, 16)?, NexthopId(15))?;
+
+    let six = |second: u16, host: u16| Ipv6Addr::new(0x2001, 0xdb8, second, 0, 0, 0, 0, host);
+    let net6 = |second, host, length| {
+        Ipv6Net::new(six(second, host), length).map_err(|_| Refusal::Unknown)
+    };
+    for (id, vrf, second, host) in [(1, 1, 1, 7), (2, 1, 1, 8), (3, 2, 2, 9)] {
+        w.vif_address_set(VifId(id), six(second, host))?;
+        w.route_set(VrfId(vrf), net6(second, host, 128)?, NexthopId(id.into()))?;
+    }
+    for (second, id) in [(0x9, 12), (0x10, 13), (0x20, 16), (0x66, 11), (0x99, 14)] {
+        w.route_set(VrfId(1), net6(second, 0, 48)?, NexthopId(id))?;
+    }
+    w.route_set(VrfId(1), net6(1, 1, 128)?, NexthopId(10))?;
+    w.route_set(VrfId(2), net6(0x172, 0, 48)?, NexthopId(3))?;
+    w.route_set(VrfId(2), net6(0x9, 0, 48)?, NexthopId(15))?;
 
     w.label_set(label(1001)?, LabelTarget::Vrf(VrfId(1)))?;
     w.label_set(label(1002)?, LabelTarget::Vrf(VrfId(2)))?;

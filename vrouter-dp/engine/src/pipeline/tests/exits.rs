@@ -146,6 +146,90 @@ fn a_prefix_behind_an_instance_is_no_spoofing() {
 }
 
 #[test]
+fn ipv6_addresses_and_routes() {
+    let from_to = |from: &str, to: &str| from_a6(&packet6(from, to, 20, |_| {}));
+    let to = |to: &str| from_to(A6, to);
+    let good = to(FAR6);
+    expect(GATEWAY, &with(&good, 18, 0x45), Drop::Malformed);
+    expect(GATEWAY, &good[..18 + 39], Drop::Malformed);
+    expect(GATEWAY, &good[..good.len() - 1], Drop::Malformed);
+    expect(GATEWAY, &with(&good, 18 + 5, 29), Drop::Malformed);
+    for (address, reason) in [
+        ("::", Drop::Martian),
+        ("::1", Drop::Martian),
+        ("fe80::1", Drop::Martian),
+        ("ff02::1", Drop::Multicast),
+        ("ff0e::1", Drop::Multicast),
+    ] {
+        expect(GATEWAY, &to(address), reason);
+        expect(FABRIC, &from_pe(1001, &packet6(FAR6, address, 20, |_| {})), reason);
+        expect(GATEWAY, &from_to(address, FAR6), Drop::Martian);
+        expect(FABRIC, &from_pe(1001, &packet6(address, A6, 20, |_| {})), Drop::Martian);
+    }
+    for source in [B6, FAR6, "2001:db8:1::1", "2001:db8:77::7"] {
+        expect(GATEWAY, &from_to(source, FAR6), Drop::SpoofedAddress);
+        expect(GATEWAY, &from_to(source, "2001:db8:77::1"), Drop::SpoofedAddress);
+    }
+    expect(GATEWAY, &to("2001:db8:77::1"), Drop::NoRoute);
+    expect(FABRIC, &from_pe(1001, &packet6(FAR6, "2001:db8:77::1", 20, |_| {})), Drop::NoRoute);
+    expect(GATEWAY, &to("2001:db8:66::1"), Drop::DiscardRoute);
+    expect(GATEWAY, &to("2001:db8:99::1"), Drop::UnresolvedNexthop);
+    expect(FABRIC, &from_pe(1001, &packet6(A6, FAR6, 20, |_| {})), Drop::TunnelToTunnel);
+    // An address of ours: nothing answers there yet, neighbour discovery neither.
+    expect(GATEWAY, &to(GATEWAY6), Drop::UnsupportedProtocol);
+    expect(FABRIC, &from_pe(1001, &packet6(FAR6, GATEWAY6, 20, |_| {})), Drop::UnsupportedProtocol);
+    expect(GATEWAY, &solicitation(Mac::GATEWAY, GATEWAY6), Drop::NeighborDiscovery);
+    expect(GATEWAY, &solicitation(Mac::GATEWAY, "fe80::1"), Drop::NeighborDiscovery);
+    let group = Mac([0x33, 0x33, 0xff, 0, 0, 1]);
+    expect(GATEWAY, &solicitation(group, "ff02::1:ff00:1"), Drop::NeighborDiscovery);
+    expect(GATEWAY, &with(&solicitation(group, "ff02::1"), 18 + 40, 143), Drop::Multicast);
+    expect(GATEWAY, &with(&good, 5, 9), Drop::WrongDestinationMac);
+}
+
+#[test]
+fn an_ipv6_prefix_behind_an_instance_is_no_spoofing() {
+    for (source, expected) in
+        [("2001:db8:172::5", None), ("2001:db8:173::5", Some(Drop::SpoofedAddress))]
+    {
+        let mut lab = Lab::new().unwrap();
+        let frame = tagged(Mac::GATEWAY, C_MAC, 109, eth::IPV6, &packet6(source, FAR6, 20, |_| {}));
+        assert_eq!(dropped(&mut lab, GATEWAY, HeapBuf::new(&frame)).0, expected);
+    }
+}
+
+#[test]
+fn ipv6_hop_limit_and_size() {
+    let mut lab = Lab::new().unwrap();
+    let mut reason = |port, frame: &[u8]| dropped(&mut lab, port, HeapBuf::new(frame));
+    for (hops, expected) in [(0, Some(Drop::TtlExceeded)), (1, Some(Drop::TtlExceeded)), (2, None)]
+    {
+        let packet = |from, to| packet6(from, to, 20, |ip| ip.set_hop_limit(hops));
+        // Nobody is told: that would take ICMPv6.
+        assert_eq!(reason(GATEWAY, &from_a6(&packet(A6, FAR6))), (expected, None));
+        assert_eq!(reason(GATEWAY, &from_a6(&packet(A6, B6))), (expected, None));
+        assert_eq!(reason(FABRIC, &from_pe(1001, &packet(FAR6, A6))), (expected, None));
+    }
+    let tired =
+        outer(PE, US, 17, &udp(6635, &labelled(1001, 1, &packet6(FAR6, A6, 20, |_| {}))), |_| {});
+    assert_eq!(reason(FABRIC, &tired), (Some(Drop::LabelTtl), None));
+    for (port, to, mtu) in [
+        (GATEWAY, FAR6, 1468u16),
+        (GATEWAY, "2001:db8:10::1", 1472),
+        (GATEWAY, B6, 1500),
+        (FABRIC, A6, 1500),
+    ] {
+        for (size, expected) in [(mtu, None), (mtu + 1, Some(Drop::TooBig))] {
+            let payload = size - 48;
+            let frame = match port {
+                GATEWAY => from_a6(&packet6(A6, to, payload, |_| {})),
+                _ => from_pe(1001, &packet6(FAR6, to, payload, |_| {})),
+            };
+            assert_eq!(reason(port, &frame), (expected, None), "{to} {size}");
+        }
+    }
+}
+
+#[test]
 fn ttl() {
     let last = |ttl: u8, change: fn(&mut Ipv4)| {
         HeapBuf::new(&from_a(&packet(A, FAR, 60, |ip| {

@@ -61,6 +61,16 @@ const FROM_PE_GRE: [u8; 38] = [
     0xc0, 0x00, 0x02, 0x01, //
     0x00, 0x00, 0x88, 0x47,
 ];
+/// The same, IPv6: to 2001:db8:9::9, with the hop limit given, UDP 4096 to 8192, "ping".
+fn inner6(hops: u8) -> [u8; 52] {
+    [
+        0x60, 0x01, 0x23, 0x45, 0x00, 0x0c, 0x11, hops, //
+        0x20, 0x01, 0x0d, 0xb8, 0x00, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x07, //
+        0x20, 0x01, 0x0d, 0xb8, 0x00, 0x09, 0, 0, 0, 0, 0, 0, 0, 0, 0x00, 0x09, //
+        0x10, 0x00, 0x20, 0x00, 0x00, 0x0c, 0x00, 0x00, 0x70, 0x69, 0x6e, 0x67,
+    ]
+}
+
 const LABEL_VRF_1: [u8; 4] = [0x00, 0x3e, 0x91, 0x3c];
 const LABEL_VIF_1: [u8; 4] = [0x00, 0x45, 0x31, 0x3c];
 
@@ -90,6 +100,112 @@ fn instance_to_pe_over_mpls_in_gre() {
     let (out, verdict) = sent(GATEWAY, &frame);
     assert_eq!(verdict, Some(Verdict::Tx { port: FABRIC, vif: None }));
     assert_eq!(out.data(), join(&[&TO_PE_GRE, &inner(10, 63, [0x15, 0x7f])]));
+}
+
+#[test]
+fn ipv6_from_instance_to_pe() {
+    let mut ethernet = FROM_A;
+    ethernet[16..].copy_from_slice(&[0x86, 0xdd]);
+    // Behind the packet, the padding of a short frame.
+    let (out, verdict) = sent(GATEWAY, &join(&[&ethernet, &inner6(64), &[0; 3]]));
+    assert_eq!(verdict, Some(Verdict::Tx { port: FABRIC, vif: None }));
+    // 20 bytes more inside than in IPv4, and as many off the checksum.
+    let mut expected = join(&[&TO_PE_UDP, &inner6(63)]);
+    (expected[17], expected[39]) = (0x54, 0x40);
+    expected[24..26].copy_from_slice(&[0xf6, 0x8d]);
+    expected[34..36].copy_from_slice(&out.data()[34..36]);
+    assert!(out.data()[34] >= 0xc0, "source port 49152-65535");
+    assert_eq!(out.data(), expected);
+
+    let mut over_gre = inner6(64);
+    over_gre[29] = 0x10;
+    let (out, _) = sent(GATEWAY, &join(&[&ethernet, &over_gre]));
+    over_gre[7] = 63;
+    let mut expected = join(&[&TO_PE_GRE, &over_gre]);
+    expected[17] = 0x50;
+    expected[24..26].copy_from_slice(&[0xf6, 0x72]);
+    assert_eq!(out.data(), expected);
+}
+
+#[test]
+fn ipv6_from_pe_to_instance() {
+    let mut packet = inner6(60);
+    // The addresses the other way round.
+    packet[8..40].rotate_left(16);
+    let mut ethernet = TO_A;
+    ethernet[16..].copy_from_slice(&[0x86, 0xdd]);
+    let mut expected = join(&[&ethernet, &packet]);
+    expected[18 + 7] = 59;
+    for label in [LABEL_VRF_1, LABEL_VIF_1] {
+        let stack = join(&[&label, &packet]);
+        let mut summed = join(&[&[0x80, 0, 0x88, 0x47, 0, 0, 0, 0], &stack]);
+        let sum = wire::checksum::of(&summed);
+        summed[4..6].copy_from_slice(&sum.to_be_bytes());
+        for (protocol, payload) in [
+            (17, super::frames::udp(6635, &stack)),
+            (47, join(&[&[0, 0, 0x88, 0x47], &stack])),
+            (47, summed),
+        ] {
+            let frame = super::frames::outer(
+                super::frames::PE,
+                super::frames::US,
+                protocol,
+                &payload,
+                |_| {},
+            );
+            let (out, verdict) = sent(FABRIC, &frame);
+            assert_eq!(verdict, Some(Verdict::Tx { port: GATEWAY, vif: Some(VifId(1)) }));
+            assert_eq!(out.data(), expected);
+        }
+    }
+}
+
+#[test]
+fn ipv6_from_instance_to_instance() {
+    use super::frames::{A6, B6, from_a6, packet6};
+    let (out, verdict) = sent(GATEWAY, &from_a6(&packet6(A6, B6, 60, |_| {})));
+    assert_eq!(verdict, Some(Verdict::Tx { port: GATEWAY, vif: Some(VifId(2)) }));
+    let b_mac = Mac([0x52, 0x54, 0, 0, 1, 8]);
+    let packet = packet6(A6, B6, 60, |ip| ip.set_hop_limit(63));
+    assert_eq!(out.data(), tagged(b_mac, Mac::GATEWAY, 108, 0x86dd, &packet));
+}
+
+/// Addresses that differ in the last bytes of either end, ports, flow label, extension headers.
+#[test]
+fn ipv6_source_ports_follow_flows() {
+    use super::frames::{A6, FAR6, from_a6, packet6};
+    let mut lab = Lab::new().unwrap();
+    let mut port = |payload: &[u8]| {
+        let (out, verdict) = lab.receive_one(GATEWAY, HeapBuf::new(&from_a6(payload)));
+        assert_eq!(verdict, Some(Verdict::Tx { port: FABRIC, vif: None }));
+        u16::from_be_bytes([out.data()[34], out.data()[35]])
+    };
+    let spread = |mut ports: Vec<u16>| {
+        assert!(ports.iter().all(|port| *port >= 49152));
+        ports.sort_unstable();
+        ports.dedup();
+        ports.len()
+    };
+    let with = |at: usize, value: u16| {
+        let mut bytes = packet6(A6, FAR6, 20, |_| {});
+        bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
+        bytes
+    };
+    for at in [38, 40, 42] {
+        let ports: Vec<u16> = (0..1000).map(|value| port(&with(at, value))).collect();
+        assert!(spread(ports) > 900, "by the bytes at {at}");
+    }
+    assert_eq!(port(&with(40, 5)), port(&with(40, 5)), "a flow keeps its port");
+    assert_eq!(port(&with(2, 5)), port(&with(2, 6)), "ports, not the flow label");
+    // A fragment header: all fragments of a packet, whatever is in them, and by the flow label.
+    let fragment = |label: u32, offset: u8| {
+        let mut bytes = packet6(A6, FAR6, 20, |ip| ip.set_flow_label(label));
+        bytes[6] = 44;
+        bytes[40..48].copy_from_slice(&[17, 0, offset, 1, 1, 2, 3, 4]);
+        bytes
+    };
+    assert_eq!(port(&fragment(5, 0)), port(&fragment(5, 200)));
+    assert!(spread((0..1000).map(|label| port(&fragment(label, 0))).collect()) > 900);
 }
 
 #[test]
@@ -201,6 +317,53 @@ fn source_ports_follow_flows_and_fragments_stay_together() {
     let first = port(&flow(5, 0x20, 0));
     assert_eq!(first, port(&flow(0x5a5a, 0x20, 185)));
     assert_eq!(first, port(&flow(0x1234, 0x00, 200)));
+}
+
+/// Frames of many flows into a group, and by which outer protocol each leaves; `None`: dropped.
+fn by_flow(lab: &mut Lab, six: bool) -> Vec<Option<u8>> {
+    (0..600u16)
+        .map(|flow| {
+            let mut payload = if six {
+                super::frames::packet6(super::frames::A6, "2001:db8:20::9", 20, |_| {})
+            } else {
+                packet(A, [10, 20, 0, 9].into(), 60, |_| {})
+            };
+            let ports = if six { 40 } else { 20 };
+            payload[ports..ports + 2].copy_from_slice(&flow.to_be_bytes());
+            let frame = if six { super::frames::from_a6(&payload) } else { from_a(&payload) };
+            let (out, verdict) = lab.receive_one(GATEWAY, HeapBuf::new(&frame));
+            matches!(verdict, Some(Verdict::Tx { port: FABRIC, .. })).then(|| out.data()[23])
+        })
+        .collect()
+}
+
+#[test]
+fn flows_spread_over_the_paths_of_a_group_and_a_lost_one_moves_its_own_alone() {
+    use crate::seam::TunnelId;
+    use crate::table::AdjacencyId;
+    for six in [false, true] {
+        let mut lab = Lab::new().unwrap();
+        let before = by_flow(&mut lab, six);
+        assert_eq!(before, by_flow(&mut lab, six), "a flow keeps its path");
+        // Of eight places the first path has three, one without a neighbour three, which is passed over, and the last two.
+        let over_udp = before.iter().filter(|path| **path == Some(17)).count();
+        let over_gre = before.iter().filter(|path| **path == Some(47)).count();
+        assert_eq!(over_udp + over_gre, 600);
+        assert!(over_udp > 200 && over_gre > 200, "{over_udp} {over_gre}");
+        // One object changes: the tunnel, or the neighbour behind it.
+        if six {
+            lab.writer.adjacency_set(AdjacencyId(1), FABRIC, None).unwrap();
+        } else {
+            lab.writer.tunnel_via(TunnelId(1), None).unwrap();
+        }
+        let after = by_flow(&mut lab, six);
+        assert!(after.iter().all(|path| *path == Some(47)), "all by the path that is left");
+        for (index, was) in before.iter().enumerate() {
+            assert!(*was != Some(47) || after[index] == *was, "the others stay where they were");
+        }
+        lab.writer.adjacency_set(AdjacencyId(2), FABRIC, None).unwrap();
+        assert!(by_flow(&mut lab, six).iter().all(Option::is_none), "no path is left");
+    }
 }
 
 #[test]

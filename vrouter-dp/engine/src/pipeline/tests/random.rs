@@ -143,6 +143,11 @@ proptest! {
         prop_assert!(came > arrivals.len() as u64);
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
     /// A packet fares in a burst as it does alone: nothing of its neighbours gets into it.
     #[test]
     fn the_company_of_a_packet_does_not_matter(
