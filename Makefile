@@ -4,17 +4,19 @@
 #   make test            all that CI runs; T=NAME runs the lab scenario(s) of that name only
 #   make lint            formatting and clippy
 #   make fuzz            every fuzz target, FUZZ_SECONDS each (default 60)
-#   make bench           figures and ratios
+#   make bench           the standard profiles against testpmd: target/bench; BENCH=hot,mid runs those only
+#   make gate            instructions per packet against bench/instructions.toml; a slowed or broken pipeline must be noticed
 #   make soak            the data-plane scenarios again and again for SOAK_MINUTES (default 30)
 #   make clean-lab       removes what an interrupted run may have left: namespaces, processes, run directories
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit fuzz lab lab-build bench soak clean-lab
+.PHONY: help setup demo test lint unit gate fuzz lab lab-build bench soak clean-lab
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
+BENCH ?=
 T ?=
 
 help:
@@ -24,7 +26,7 @@ setup:
 	@tests/setup
 
 ifeq ($(T),)
-test: setup lint unit fuzz lab
+test: setup lint unit gate fuzz lab
 else
 test: setup lab
 endif
@@ -37,6 +39,11 @@ lint: setup
 unit: setup
 	cargo test --workspace --locked --features vrouter-agent/fault-injection
 	RUSTFLAGS="--cfg loom" cargo test --locked --target-dir target/loom -p engine --lib publish
+
+gate: setup
+	bench/gate
+	bench/gate --broken
+	bench/broken
 
 fuzz: setup
 	tests/fuzz/run $(FUZZ_SECONDS)
@@ -52,7 +59,8 @@ demo: setup
 	demo/demo
 
 bench: setup
-	cargo run --release --locked -p vrouter-bench
+	cargo build --release --locked -p vrouter-bench -p vrouter-agent -p vrctl
+	target/release/vrouter-bench --standard target/bench --duration 0.6 $(if $(BENCH),--only $(BENCH))
 
 soak: lab-build
 	tests/run --soak $(SOAK_MINUTES) $(T)

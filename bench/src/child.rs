@@ -80,13 +80,8 @@ impl Child {
         Ok(())
     }
 
-    fn signal(&self, signal: &str) -> Result<(), String> {
-        // The shell has a `kill` wherever there is a shell.
-        let kill = format!("kill -{signal} {}", self.process.id());
-        match Command::new("sh").args(["-c", &kill]).status() {
-            Ok(status) if status.success() => Ok(()),
-            _ => Err(format!("`{kill}` failed")),
-        }
+    fn signal(&self, name: &str) -> Result<(), String> {
+        signal(self.process.id(), name)
     }
 
     /// Waits for its end; what it answers before is the result.
@@ -97,6 +92,16 @@ impl Child {
             Ok(status) => Err(format!("a process of the run ended: {status}")),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// Sends a signal to a process that was started here.
+pub fn signal(process: u32, name: &str) -> Result<(), String> {
+    // The shell has a `kill` wherever there is a shell.
+    let kill = format!("kill -{name} {process}");
+    match Command::new("sh").args(["-c", &kill]).status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(format!("`{kill}` failed")),
     }
 }
 

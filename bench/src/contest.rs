@@ -20,7 +20,7 @@ use crate::world::World;
 /// The baseline may differ by this much between rounds, as a part of its median.
 pub const STEADY: f64 = 0.20;
 /// Between letting a process go on and measuring it.
-const WARM_UP: Duration = Duration::from_millis(150);
+pub const WARM_UP: Duration = Duration::from_millis(150);
 /// Routes and flows of the file that macswap, the unit of cost, runs on.
 const UNIT: u32 = 1000;
 

@@ -56,8 +56,6 @@ pub struct Window {
     pub longest: u64,
     /// Cycles per packet of timed bursts, by pass.
     pub passes: Vec<(String, f64)>,
-    /// Longest time without a packet that another thread saw, cycles; only with churn.
-    pub gap: u64,
     /// Route changes made.
     pub changes: u64,
 }
@@ -149,7 +147,6 @@ pub fn summary(workers: &[WorkerFigures], cycles: u64) -> Window {
                 (span_name(span).to_string(), cycles as f64 / timed_packets)
             })
             .collect(),
-        gap: 0,
         changes: 0,
     }
 }

@@ -363,7 +363,8 @@ fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, ttl: u8, payload: &[u8]) -> 
     packet
 }
 
-fn fill_checksum(header: &mut [u8]) {
+/// Writes the checksum of an IPv4 header without options.
+pub fn fill_checksum(header: &mut [u8]) {
     header[10..12].fill(0);
     let sum = checksum(header);
     header[10..12].copy_from_slice(&sum.to_be_bytes());

@@ -5,9 +5,11 @@
 //! - [`check`]: the output against the oracle. [`forward`], [`plane`], [`loops`]: the process that forwards.
 //! - [`contest`], [`child`], [`testpmd`]: rounds in turn. [`single`]: one run as a person asks for it.
 //! - [`live`]: real ports.
+//! - [`standard`], [`special`], [`outside`], [`summary`], [`chart`]: the profiles of `make bench`.
 //! - [`ir`]: for instruction counters.
 
 mod capture;
+mod chart;
 mod check;
 mod child;
 mod churn;
@@ -17,12 +19,20 @@ mod forward;
 mod frames;
 mod ir;
 mod live;
+mod loading;
 mod loops;
 mod memory;
+mod operator;
 mod options;
+mod order;
+mod outside;
+mod pic;
 mod plane;
 mod single;
 mod slot;
+mod special;
+mod standard;
+mod summary;
 mod tables;
 mod testpmd;
 mod world;
@@ -54,6 +64,9 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         play(options, part, files)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(directory) = &options.standard {
+        return standard::run(options, directory);
+    }
     if !options.devices().is_empty() {
         live::run(options)?;
         return Ok(ExitCode::SUCCESS);
@@ -69,5 +82,8 @@ fn play(options: &Options, part: Part, files: &std::path::Path) -> Result<(), St
             let world = world::World::new(options.into());
             forward::say(&check::run(options, &world, files)?)
         }
+        Part::Order => forward::say(&order::run(options, files)?),
+        Part::Pic => forward::say(&pic::run(options, files)?),
+        Part::Load => forward::say(&loading::run(options, files)?),
     }
 }

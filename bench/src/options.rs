@@ -84,6 +84,12 @@ pub struct Options {
     /// Compares output with the oracle and times nothing.
     #[arg(long)]
     pub check_only: bool,
+    /// Runs the standard profiles and writes summary.json, a table and charts to this directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub standard: Option<std::path::PathBuf>,
+    /// With `--standard`: only these profiles, such as `hot,mid`.
+    #[arg(long, value_delimiter = ',', requires = "standard")]
+    pub only: Vec<String>,
     /// Times nothing: sends `--packets` packets of one path over heap buffers, for an instruction counter.
     #[arg(long, value_enum)]
     pub ir: Option<crate::ir::Path>,
@@ -255,6 +261,12 @@ pub enum Part {
     Forward,
     /// The product, for its output to be compared.
     Check,
+    /// The product with several workers, for the order of its output to be looked at.
+    Order,
+    /// The product with pairs of paths, of which one is lost.
+    Pic,
+    /// The product, filled by the agent's compiler.
+    Load,
 }
 
 /// A way in which the pipeline is made wrong.

@@ -13,6 +13,9 @@ use crate::options::Options;
 /// How long the data plane may take for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long it is asked without pause.
+const EAGER: Duration = Duration::from_millis(5);
+
 /// A running data plane.
 pub struct Plane {
     ops: OpSender,
@@ -83,6 +86,11 @@ impl Plane {
         let (ops, events, running) = dataplane.split();
         let refused = None;
         Ok(Plane { ops, events, running, watch, generation: 0, token: 0, refused })
+    }
+
+    /// The agent's ends of the rings, the threads and their figures.
+    pub fn split(self) -> (OpSender, EventReceiver, Running, Watch) {
+        (self.ops, self.events, self.running, self.watch)
     }
 
     /// The workers' figures.
@@ -190,7 +198,7 @@ impl Plane {
         what: &str,
         mut wanted: impl FnMut(&Event) -> bool,
     ) -> Result<(), String> {
-        let end = Instant::now() + PATIENCE;
+        let begun = Instant::now();
         loop {
             if self.listen(&mut wanted) {
                 return self.verdict();
@@ -198,10 +206,14 @@ impl Plane {
             if let Some(thread) = self.died() {
                 return Err(format!("{thread} of the data plane died"));
             }
-            if Instant::now() > end {
+            if begun.elapsed() > PATIENCE {
                 return Err(format!("no {what} within {} s", PATIENCE.as_secs()));
             }
-            thread::sleep(Duration::from_micros(20));
+            if begun.elapsed() < EAGER {
+                thread::yield_now();
+            } else {
+                thread::sleep(Duration::from_micros(100));
+            }
         }
     }
 

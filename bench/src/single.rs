@@ -126,7 +126,8 @@ fn right(checked: &Checked) -> String {
     )
 }
 
-fn print(report: &Report) {
+/// In words.
+pub fn print(report: &Report) {
     let outcome = &report.outcome;
     println!(
         "{} {} IPv{} frame {} B: {} VRFs, {} routes, {} instances, {} flows; burst {}, {} worker(s)",

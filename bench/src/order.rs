@@ -1,0 +1,137 @@
+//! Whether the packets of a flow stay in order when several workers share a port: every packet has its number within its flow,
+//! at full load.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{Reader, Writer};
+use crate::files::{FABRIC_REPLAY_MAC, sent};
+use crate::forward::fill;
+use crate::frames::{Maker, Side, fill_checksum};
+use crate::options::Options;
+use crate::plane::Plane;
+use crate::world::World;
+
+/// Flows, and packets of each before its numbers start again.
+const FLOWS: u32 = 32;
+const NUMBERS: u16 = 64;
+/// Where the inner packet begins: in a tunnel over GRE, and behind a VLAN tag.
+const IN_GRE: usize = 42;
+const IN_VLAN: usize = 18;
+const TIME: Duration = Duration::from_millis(500);
+const MBUFS: u32 = 16_383;
+
+/// What was found: all in order, else it is an error.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Order {
+    pub frames: u64,
+    pub flows: usize,
+    /// Packets that each worker received.
+    pub received: Vec<u64>,
+}
+
+/// Decapsulates GRE for a while and looks at all that came out.
+pub fn run(options: &Options, directory: &Path) -> Result<Order, String> {
+    let options = Options { flows: FLOWS, ..options.clone() };
+    let world = World::new((&options).into());
+    let replay = directory.join("numbered.pcap");
+    write(&world, &replay).map_err(|error| format!("replay files: {error}"))?;
+    let out = sent(directory, Side::Gateway);
+    let devices = [
+        format!("vdev:net_pcap0,rx_pcap={},infinite_rx=1", replay.display()),
+        format!("vdev:net_pcap1,tx_pcap={}", out.display()),
+    ];
+    let mut plane = Plane::start(&options, &devices, MBUFS)?;
+    fill(&mut plane, &world)?;
+    let before = plane.watch().workers();
+    thread::sleep(TIME);
+    let received = plane.since(&before).iter().map(|worker| worker.rx + worker.handed_in).collect();
+    plane.stop();
+    let (frames, flows) = check(&out)?;
+    Ok(Order { frames, flows, received })
+}
+
+fn write(world: &World, path: &Path) -> std::io::Result<()> {
+    let maker = Maker::new(world, FABRIC_REPLAY_MAC);
+    let mut writer = Writer::create(path)?;
+    for number in 0..NUMBERS {
+        for flow in 0..FLOWS {
+            let mut frame = maker.incoming(Side::Fabric, &world.flow(flow));
+            frame[IN_GRE + 4..IN_GRE + 6].copy_from_slice(&number.to_be_bytes());
+            fill_checksum(&mut frame[IN_GRE..IN_GRE + 20]);
+            writer.frame(&frame)?;
+        }
+    }
+    writer.finish().map(|_| ())
+}
+
+/// Frames and flows of a capture in which every flow is in order.
+fn check(path: &Path) -> Result<(u64, usize), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut reader = Reader::open(path).map_err(failed)?;
+    let mut next: HashMap<u16, u16> = HashMap::new();
+    let mut frames = 0;
+    let mut wrong = Vec::new();
+    while let Some(frame) = reader.next().map_err(failed)? {
+        // Other than IPv4: the node's own.
+        if frame.len() < IN_VLAN + 28 || frame[16..18] != [0x08, 0x00] {
+            continue;
+        }
+        let word = |at: usize| u16::from_be_bytes([frame[IN_VLAN + at], frame[IN_VLAN + at + 1]]);
+        let (number, flow) = (word(4), word(22));
+        let wanted = next.insert(flow, (number + 1) % NUMBERS);
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != number) {
+            wrong.push(format!(
+                "frame {frames}: packet {number} of flow {flow} where {wanted} should be"
+            ));
+        }
+        frames += 1;
+    }
+    if !wrong.is_empty() {
+        let first: Vec<_> = wrong.iter().take(8).map(String::as_str).collect();
+        return Err(format!(
+            "{} of {frames} frames are out of order or others are missing:\n  {}",
+            wrong.len(),
+            first.join("\n  ")
+        ));
+    }
+    if next.len() != FLOWS as usize {
+        return Err(format!("{} of {FLOWS} flows came out", next.len()));
+    }
+    Ok((frames, next.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_packets_that_change_places_are_found() {
+        let path = std::env::temp_dir().join(format!("vrouter-order-{}.pcap", std::process::id()));
+        let frame = |flow: u16, number: u16| {
+            let mut frame = vec![0; 60];
+            frame[12..18].copy_from_slice(&[0x81, 0, 0, 1, 8, 0]);
+            frame[22..24].copy_from_slice(&number.to_be_bytes());
+            frame[40..42].copy_from_slice(&flow.to_be_bytes());
+            frame
+        };
+        let outcome = |swap: bool| {
+            let mut frames: Vec<_> =
+                (0..130).flat_map(|turn| (0..32).map(move |flow| (flow, turn % NUMBERS))).collect();
+            if swap {
+                frames.swap(64, 96);
+            }
+            let mut writer = Writer::create(&path).unwrap();
+            frames.iter().for_each(|(flow, number)| writer.frame(&frame(*flow, *number)).unwrap());
+            writer.finish().unwrap();
+            check(&path)
+        };
+        assert_eq!(outcome(false), Ok((130 * 32, 32)));
+        assert!(outcome(true).unwrap_err().contains("of flow 0"));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,326 @@
+//! The standard profiles that are not a comparison with testpmd: two runs of the product against each other, or a time.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::child::Child;
+use crate::contest::{Series, cycles};
+use crate::files::{self, Scratch};
+use crate::forward::{Ready, Window};
+use crate::loading::Loaded;
+use crate::memory::{HugePages, process_mib};
+use crate::options::{Encap, Mode, Options, Part};
+use crate::order::Order;
+use crate::pic::Lost;
+use crate::summary::{Entry, Verdict};
+use crate::world::World;
+use crate::{contest, ir};
+
+/// Route changes a second of `churn`.
+const CHANGES: u32 = 50_000;
+/// Packets for counting instructions.
+const COUNTED: u32 = 64_000;
+
+/// The files of a run, and huge pages for `processes` of it.
+struct Prepared {
+    options: Options,
+    scratch: Scratch,
+    _pages: HugePages,
+}
+
+fn prepare(options: &Options, processes: u32) -> Result<Prepared, String> {
+    let scratch = Scratch::new().map_err(|error| error.to_string())?;
+    let mut options = Options { against: None, ..options.clone() };
+    let (pages, huge) = HugePages::reserve(process_mib(&options) * processes);
+    if !huge {
+        options.eal.push("--no-huge".into());
+    }
+    Ok(Prepared { options, scratch, _pages: pages })
+}
+
+fn write(options: &Options, scratch: &Scratch, part: &str) -> Result<std::path::PathBuf, String> {
+    let text = |error: std::io::Error| format!("replay files: {error}");
+    let directory = scratch.part(part).map_err(text)?;
+    files::write(options, &World::new(options.into()), &directory).map_err(text)?;
+    Ok(directory)
+}
+
+/// 50,000 route changes a second against the same thread as busy without them.
+pub fn churn(options: &Options) -> Result<Entry, String> {
+    println!("# churn ...");
+    let named = |error: String| format!("churn: {error}");
+    let options = Options {
+        mode: Mode::Encap,
+        vrfs: 256,
+        routes: 100_000,
+        flows: 100_000,
+        instances: None,
+        churn: CHANGES,
+        sample_bursts: 1,
+        ..options.clone()
+    };
+    let Prepared { options, scratch, _pages } = prepare(&options, 1).map_err(named)?;
+    let directory = write(&options, &scratch, "profile").map_err(named)?;
+    let (mut child, _) = Child::forwarding(&options, &directory).map_err(named)?;
+    let milliseconds = (options.duration * 1000.0) as u64;
+    let (mut busy, mut changing): (Vec<Window>, Vec<Window>) = Default::default();
+    for _ in 0..options.rounds {
+        busy.push(child.ask(&format!("busy {milliseconds}")).map_err(named)?);
+        changing.push(child.ask(&format!("churn {milliseconds}")).map_err(named)?);
+    }
+    let ratio = |of: fn(&Window) -> u64| {
+        let median = |windows: &[Window]| {
+            Series(windows.iter().map(|window| of(window) as f64).collect()).median()
+        };
+        median(&changing) / median(&busy)
+    };
+    let (p999, longest) = (ratio(|window| window.p999), ratio(|window| window.longest));
+    let cost = |windows: &[Window]| -> Result<Series, String> {
+        windows.iter().map(|window| cycles(&options, window)).collect::<Result<_, _>>().map(Series)
+    };
+    let (before, after) = (cost(&busy).map_err(named)?, cost(&changing).map_err(named)?);
+    let changes: u64 = changing.iter().map(|window| window.changes).sum();
+    let rate = changes as f64 / (options.duration * f64::from(options.rounds));
+    let mut entry = Entry {
+        profile: "churn".into(),
+        mode: options.mode.name().into(),
+        encap: options.encap.name().into(),
+        cycles_per_packet: after.median(),
+        rounds: changing.len(),
+        spread: after.spread(),
+        note: format!(
+            "{rate:.0} changes a second: p99.9 burst x {p999:.2}, worst burst x {longest:.2}, cycles per packet {:.1} with and {:.1} without",
+            after.median(),
+            before.median()
+        ),
+        ..Entry::default()
+    };
+    entry.judge("p99.9 burst and worst burst, against no changes", p999.max(longest), 1.5);
+    if rate < 0.9 * f64::from(CHANGES) {
+        entry.verdict = Verdict::Fail;
+    }
+    Ok(entry)
+}
+
+/// A million routes from the agent's compiler to the packets.
+pub fn load(options: &Options) -> Result<Entry, String> {
+    println!("# load ...");
+    let named = |error: String| format!("load: {error}");
+    let options = Options {
+        mode: Mode::Encap,
+        vrfs: 256,
+        routes: 1_000_000,
+        flows: 100_000,
+        instances: None,
+        ..options.clone()
+    };
+    let Prepared { options, scratch, _pages } = prepare(&options, 1).map_err(named)?;
+    let directory = write(&options, &scratch, "profile").map_err(named)?;
+    let child = Child::start(&options, Part::Load, &directory).map_err(named)?;
+    let loaded: Loaded = child.finish().map_err(named)?;
+    let series = Series(loaded.seconds);
+    let mut entry = Entry {
+        profile: "load".into(),
+        mode: options.mode.name().into(),
+        encap: options.encap.name().into(),
+        rounds: series.0.len(),
+        spread: series.spread(),
+        note: format!(
+            "{} routes into {} VRFs while a worker forwards, seconds each time: {:.2?}; taken away in {:.2?}",
+            options.routes, options.vrfs, series.0, loaded.withdrawn
+        ),
+        ..Entry::default()
+    };
+    entry.judge("seconds to the last worker", series.median(), 1.0);
+    Ok(entry)
+}
+
+/// A tunnel end lost under a million routes.
+pub fn pic(options: &Options) -> Result<Entry, String> {
+    println!("# pic ...");
+    let named = |error: String| format!("pic: {error}");
+    let options = Options {
+        mode: Mode::Encap,
+        routes: 1_000_000,
+        flows: 4096,
+        instances: None,
+        ..options.clone()
+    };
+    let Prepared { options, scratch, _pages } = prepare(&options, 1).map_err(named)?;
+    let directory = write(&options, &scratch, "profile").map_err(named)?;
+    let child = Child::start(&options, Part::Pic, &directory).map_err(named)?;
+    let lost: Lost = child.finish().map_err(named)?;
+    let series = Series(lost.microseconds);
+    let most = series.0.iter().copied().fold(0.0, f64::max);
+    let mut entry = Entry {
+        profile: "pic".into(),
+        mode: options.mode.name().into(),
+        encap: options.encap.name().into(),
+        rounds: series.0.len(),
+        spread: series.spread(),
+        note: format!(
+            "the way to one of {} tunnel ends taken away by one op, {} routes behind path groups: every worker past it after {:.0} us \
+             (median), {most:.0} us (worst); no packet dropped; with the second path gone too, {} dropped",
+            lost.ends,
+            options.routes,
+            series.median(),
+            lost.dropped_without_any
+        ),
+        ..Entry::default()
+    };
+    entry.judge("milliseconds until every worker has passed", series.median() / 1000.0, 1.0);
+    Ok(entry)
+}
+
+/// Two workers with a queue each against one.
+pub fn cores2(options: &Options) -> Result<Entry, String> {
+    println!("# cores2 ...");
+    let one = Options { nb_cores: 1, rx_queues: Some(1), ..plain(options) };
+    let two = Options { nb_cores: 2, rx_queues: Some(2), ..one.clone() };
+    duel("cores2", &one, &two, 1.7).map_err(|error| format!("cores2: {error}"))
+}
+
+/// Two workers on one queue of GRE against one.
+pub fn oneq(options: &Options) -> Result<Entry, String> {
+    println!("# oneq ...");
+    let named = |error: String| format!("oneq: {error}");
+    let one = Options {
+        mode: Mode::Decap,
+        encap: Encap::Gre,
+        nb_cores: 1,
+        rx_queues: Some(1),
+        ..plain(options)
+    };
+    let two = Options { nb_cores: 2, ..one.clone() };
+    let mut entry = duel("oneq", &one, &two, 1.2).map_err(named)?;
+    let scratch = Scratch::new().map_err(|error| named(error.to_string()))?;
+    let directory = scratch.part("order").map_err(|error| named(error.to_string()))?;
+    let order: Order =
+        Child::start(&two, Part::Order, &directory).and_then(Child::finish).map_err(named)?;
+    entry.note += &format!(
+        "; {} frames of {} flows in order, received by the workers: {:?}",
+        order.frames, order.flows, order.received
+    );
+    Ok(entry)
+}
+
+fn plain(options: &Options) -> Options {
+    Options {
+        mode: Mode::Encap,
+        vrfs: 1,
+        routes: 1000,
+        flows: 1000,
+        instances: None,
+        ..options.clone()
+    }
+}
+
+/// Rounds of two set-ups of the product in turn; the second must be `least` times as fast.
+fn duel(name: &str, one: &Options, two: &Options, least: f64) -> Result<Entry, String> {
+    let scratch = Scratch::new().map_err(|error| error.to_string())?;
+    let (_pages, huge) = HugePages::reserve(process_mib(one) + process_mib(two));
+    let mut sides = Vec::new();
+    for (part, options) in [("one", one), ("two", two)] {
+        let mut options = options.clone();
+        if !huge {
+            options.eal.push("--no-huge".into());
+        }
+        let directory = write(&options, &scratch, part)?;
+        let (mut child, ready) = Child::forwarding(&options, &directory)?;
+        child.pause()?;
+        sides.push((options, child, ready, Series::default()));
+    }
+    let time = Duration::from_secs_f64(one.duration);
+    let mut handed = 0;
+    for _ in 0..one.rounds {
+        for (options, child, _, series) in &mut sides {
+            child.resume()?;
+            std::thread::sleep(contest::WARM_UP);
+            let window = child.window(time)?;
+            child.pause()?;
+            series.0.push(cycles(options, &window)? / f64::from(options.nb_cores));
+            handed += window.handed;
+        }
+    }
+    let [(_, _, _, slow), (options, _, ready, fast)] = &sides[..] else {
+        return Err("two sides".into());
+    };
+    Ok(compare(name, options, ready, slow, fast, least, handed))
+}
+
+/// Both in cycles per packet of wall time.
+fn compare(
+    name: &str,
+    options: &Options,
+    ready: &Ready,
+    slow: &Series,
+    fast: &Series,
+    least: f64,
+    handed: u64,
+) -> Entry {
+    let rate = |series: &Series| ready.hz as f64 / series.median() / 1e6;
+    let mut entry = Entry {
+        profile: name.into(),
+        mode: options.mode.name().into(),
+        encap: options.encap.name().into(),
+        mpps: rate(fast),
+        cycles_per_packet: fast.median() * f64::from(options.nb_cores),
+        rounds: fast.0.len(),
+        spread: fast.spread(),
+        note: format!(
+            "one worker {:.1} Mpps, two {:.1} Mpps; {handed} packets handed over",
+            rate(slow),
+            rate(fast)
+        ),
+        ..Entry::default()
+    };
+    entry.judge_least("rate of two workers to one", slow.median() / fast.median(), least);
+    if slow.spread() > contest::STEADY {
+        entry.verdict = Verdict::None;
+        entry.note += &format!("; one worker moved by {:.0} %", slow.spread() * 100.0);
+    }
+    entry
+}
+
+/// GRE may cost as many instructions per packet as UDP and 2 % more.
+pub fn judge_gre(entry: &mut Entry, mode: Mode) -> Result<(), String> {
+    let (gre, udp) = match mode {
+        Mode::Decap => (ir::Path::DecapGre, ir::Path::Decap),
+        _ => (ir::Path::EncapGre, ir::Path::Encap),
+    };
+    let (gre, udp) = (instructions(gre)?, instructions(udp)?);
+    entry.note = format!("{gre:.1} instructions a packet over GRE, {udp:.1} over UDP");
+    entry.judge("instructions a packet to MPLSoUDP's", gre / udp, 1.02);
+    Ok(())
+}
+
+/// Instructions per packet of a path, by callgrind.
+fn instructions(path: ir::Path) -> Result<f64, String> {
+    let scratch = Scratch::new().map_err(|error| error.to_string())?;
+    let out = scratch.part("ir").map_err(|error| error.to_string())?.join("callgrind");
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let status = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=*counted_burst*"])
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args(["--ir", path.name(), "--packets", &COUNTED.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    if !status.success() {
+        return Err(format!("counting the instructions of {}: {status}", path.name()));
+    }
+    total(&out).map(|total| total / f64::from(COUNTED))
+}
+
+fn total(out: &Path) -> Result<f64, String> {
+    let text = fs::read_to_string(out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .ok_or_else(|| "callgrind gave no sum".into())
+}
