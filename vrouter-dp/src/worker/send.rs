@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use dpdk::{BATCH, Batch, TxQueue};
 use engine::Verdict;
-use engine::counters::{VifCounter, WorkerCounters};
+use engine::counters::WorkerCounters;
 use engine::drops::Drop as Reason;
 use engine::prefetch::prefetch;
 use engine::seam::{PortId, VifId};
@@ -44,6 +44,7 @@ pub struct Outlets {
     ways: Vec<Vec<Way>>,
     hand_out: Vec<rtrb::Producer<Handed>>,
     stages: Vec<Stage>,
+    runs: Runs,
 }
 
 impl Outlets {
@@ -51,7 +52,7 @@ impl Outlets {
     pub fn new(ways: Vec<Vec<Way>>, hand_out: Vec<rtrb::Producer<Handed>>) -> Outlets {
         let ports = ways.iter().map(Vec::len).max().unwrap_or(0);
         let stage = || Stage { batch: Batch::empty(), vifs: [None; BATCH] };
-        Outlets { ways, hand_out, stages: (0..ports).map(|_| stage()).collect() }
+        Outlets { ways, hand_out, stages: (0..ports).map(|_| stage()).collect(), runs: Runs::new() }
     }
 
     /// Sends a whole burst as it is; false, and nothing done, if not all of it goes out by one port.
@@ -65,7 +66,8 @@ impl Outlets {
     ) -> bool {
         let Some(Verdict::Tx { port, .. }) = verdicts.first() else { return false };
         let port = *port;
-        let mut runs = Runs::new();
+        let runs = &mut self.runs;
+        runs.len = 0;
         for (frame, verdict) in batch.iter().zip(verdicts) {
             match verdict {
                 Verdict::Tx { port: other, vif } if *other == port => {
@@ -114,7 +116,8 @@ impl Outlets {
 
     fn flush_port(&mut self, home: usize, port: PortId, counters: &WorkerCounters) {
         let Stage { batch, vifs } = &mut self.stages[port.index()];
-        let mut runs = Runs::new();
+        let runs = &mut self.runs;
+        runs.len = 0;
         batch.iter().zip(&*vifs).for_each(|(frame, vif)| runs.add(frame, *vif, counters));
         let way = self.ways.get_mut(home).and_then(|ways| ways.get_mut(port.index()));
         transmit(way, &mut self.hand_out, port, batch, runs, counters);
@@ -135,29 +138,27 @@ impl Outlets {
 }
 
 /// The frames of a batch in runs to one interface: counted once the port took them.
-struct Runs<'a> {
-    runs: [Run<'a>; BATCH],
+struct Runs {
+    runs: Box<[Run; BATCH]>,
     len: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Run<'a> {
+struct Run {
     /// `None`: not to an instance.
     vif: Option<VifId>,
-    row: Option<&'a VifCounter>,
     packets: u32,
     bytes: u32,
 }
 
-impl<'a> Runs<'a> {
-    #[inline]
-    fn new() -> Runs<'a> {
-        Runs { runs: [Run { vif: None, row: None, packets: 0, bytes: 0 }; BATCH], len: 0 }
+impl Runs {
+    fn new() -> Runs {
+        Runs { runs: Box::new([Run { vif: None, packets: 0, bytes: 0 }; BATCH]), len: 0 }
     }
 
     /// Adds the next frame.
     #[inline]
-    fn add(&mut self, frame: &Frame, vif: Option<VifId>, counters: &'a WorkerCounters) {
+    fn add(&mut self, frame: &Frame, vif: Option<VifId>, counters: &WorkerCounters) {
         let length = frame.0.len() as u32;
         if let Some(run) = self.runs.get_mut(self.len.wrapping_sub(1))
             && run.vif == vif
@@ -166,13 +167,12 @@ impl<'a> Runs<'a> {
             run.bytes += length;
             return;
         }
-        let row = vif.and_then(|vif| counters.vif(vif));
-        if let Some(row) = row {
+        if let Some(row) = vif.and_then(|vif| counters.vif(vif)) {
             // Read when the port has taken the frames.
             prefetch(row);
         }
         if let Some(run) = self.runs.get_mut(self.len) {
-            *run = Run { vif, row, packets: 1, bytes: length };
+            *run = Run { vif, packets: 1, bytes: length };
             self.len += 1;
         }
     }
@@ -183,22 +183,22 @@ impl<'a> Runs<'a> {
     }
 
     /// Takes back the last frame; the interface that it was for.
-    fn take_back(&mut self, frame: &Frame) -> Option<&'a VifCounter> {
+    fn take_back(&mut self, frame: &Frame) -> Option<VifId> {
         let run = self.runs.get_mut(self.len.checked_sub(1)?)?;
-        let row = run.row;
+        let vif = run.vif;
         run.packets -= 1;
         run.bytes -= frame.0.len() as u32;
         if run.packets == 0 {
             self.len -= 1;
         }
-        row
+        vif
     }
 
     /// The port took all of them.
     #[inline]
-    fn count(&self) {
+    fn count(&self, counters: &WorkerCounters) {
         for run in &self.runs[..self.len] {
-            if let Some(row) = run.row {
+            if let Some(row) = run.vif.and_then(|vif| counters.vif(vif)) {
                 row.sent(u64::from(run.packets), u64::from(run.bytes));
             }
         }
@@ -208,11 +208,7 @@ impl<'a> Runs<'a> {
     #[cold]
     fn lose(&mut self, reason: Reason, batch: &mut Batch<Frame>, counters: &WorkerCounters) {
         while let Some(frame) = batch.pop() {
-            let row = self.take_back(&frame);
-            counters.dropped[reason.index()].add(1);
-            if let Some(row) = row {
-                row.dropped[reason.index()].add(1);
-            }
+            counters.drop(reason, self.take_back(&frame));
         }
     }
 }
@@ -223,14 +219,14 @@ fn transmit(
     hand_out: &mut [rtrb::Producer<Handed>],
     port: PortId,
     batch: &mut Batch<Frame>,
-    mut runs: Runs<'_>,
+    runs: &mut Runs,
     counters: &WorkerCounters,
 ) {
     let taken = match way {
         Some(Way::Own(queue)) => queue.burst(batch),
         Some(Way::Shared(queue)) => lock(queue).burst(batch),
         Some(Way::Through(ring)) => {
-            return hand_over(hand_out.get_mut(*ring), port, batch, &runs, counters);
+            return hand_over(hand_out.get_mut(*ring), port, batch, runs, counters);
         }
         None => 0,
     };
@@ -238,7 +234,7 @@ fn transmit(
     if !batch.is_empty() {
         runs.lose(Reason::TxFull, batch, counters);
     }
-    runs.count();
+    runs.count(counters);
 }
 
 /// Waits for the worker that is sending a burst on this queue.
@@ -258,7 +254,7 @@ fn hand_over(
     ring: Option<&mut rtrb::Producer<Handed>>,
     port: PortId,
     batch: &mut Batch<Frame>,
-    runs: &Runs<'_>,
+    runs: &Runs,
     counters: &WorkerCounters,
 ) {
     let count = batch.len();
