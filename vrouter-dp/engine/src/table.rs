@@ -95,6 +95,11 @@ impl Tables {
         &self.domain
     }
 
+    /// The route tables.
+    pub fn fib(&self) -> &Fib {
+        &self.fib
+    }
+
     /// Counters of a worker; `None` beyond the number given to [`Tables::new`].
     #[inline]
     pub fn counters(&self, worker: WorkerId) -> Option<&WorkerCounters> {

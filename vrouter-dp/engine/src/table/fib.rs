@@ -10,6 +10,10 @@
 //!                                   ^ the block's index
 //! ```
 //!
+//! Where only one way leads on and everything else answers the same, as above a prefix that stands alone, a **skip** of three words
+//! takes up to 27 bits at once: the bits of the way with, in the lower five, how many are not compared; the word inside; the answer
+//! outside.
+//!
 //! A node that answers the same everywhere is an answer in its parent. A word 0 stands for "no route but the default one", so that
 //! a default route is one word. A block never changes its form once it is published: the writer builds the new one aside and
 //! publishes it by one store into its parent; the old one is used again after grace. So a reader sees each address as it was before
@@ -63,20 +67,23 @@ impl From<VrfId> for Trie {
 
 /// A word with this bit is the index of a block; without it, an answer.
 const CHILD: u32 = 1 << 31;
+/// A block with this bit in its word is a skip.
+const SKIP: u32 = 1 << 30;
+/// The index.
+const INDEX: u32 = SKIP - 1;
 
 /// Bits of the address that a node takes.
 const STRIDE: u32 = 5;
 
-/// Nodes on the longest way below a root, one more than there are.
-const DEPTH4: usize = 7;
-const DEPTH6: usize = 26;
+/// Strides of the longest address.
+const DEPTH: usize = 26;
 
 /// Words before a root's first slot: a free one, the upper and lower half of where it stands (IPv6), and the default answer.
 const ROOT_HEAD: u32 = 4;
 
 // Every next hop fits into an answer.
 const _: () = assert!(super::nexthop::NEXTHOPS <= CHILD as usize);
-const _: () = assert!(WORDS <= CHILD as usize);
+const _: () = assert!(WORDS <= SKIP as usize);
 
 /// Where a root is and which addresses it is for, in one word so that it is replaced in one store: the index of its first slot in the
 /// lower half; above it the bits of an address below its slots and its width. An IPv4 root has the address where it begins there
@@ -93,24 +100,74 @@ impl Root {
         self.0 as u32
     }
 
-    /// The slot of an IPv4 address, and the address from the bits on that are below; `None` outside of the root.
+    /// The place of an IPv4 address in the words, and the address from the bits on that are below; place 0, which has no answer, if
+    /// the address is outside of the root.
     #[inline(always)]
-    const fn enter4(self, address: u32) -> (Option<u32>, u32) {
+    const fn enter4(self, address: u32) -> (u32, u32) {
         let how = (self.0 >> 32) as u32;
-        let below = how & 31;
-        let slot = (address ^ how & Root::EXPECTED) >> below;
-        let inside = slot >> (how >> 5 & 31) == 0;
-        (if inside { Some(slot) } else { None }, address.unbounded_shl(32 - below))
+        let slot = (address ^ how & Root::EXPECTED).wrapping_shr(how);
+        let outside = slot.wrapping_shr(how >> 5);
+        let place = if outside == 0 { self.base().wrapping_add(slot) } else { 0 };
+        (place, address.wrapping_shl(how.wrapping_neg()))
     }
 
-    /// The same for the upper half of an IPv6 address.
+    /// The same for IPv6.
     #[inline(always)]
-    const fn enter6(self, address: u64, expected: u64) -> (Option<u32>, u32) {
+    fn enter6(self, words: Words<'_>, address: u128) -> (u32, u128) {
+        let base = self.base();
         let how = (self.0 >> 32) as u32;
-        let below = how & 63;
-        let slot = (address ^ expected) >> below;
-        let inside = slot >> (how >> 6 & 31) == 0;
-        (if inside { Some(slot as u32) } else { None }, below)
+        let half = |back| u64::from(words.get(base.wrapping_sub(back)));
+        let expected = half(3) << 32 | half(2);
+        let slot = ((address >> 64) as u64 ^ expected).wrapping_shr(how);
+        let outside = slot.wrapping_shr(how >> 6 & 31);
+        let place = if outside == 0 { base.wrapping_add(slot as u32) } else { 0 };
+        (place, address << (64 - (how & 63)))
+    }
+}
+
+/// The words of all blocks.
+#[derive(Clone, Copy)]
+struct Words<'a>(&'a [AtomicU32]);
+
+impl Words<'_> {
+    /// A word; 0 for an index that no block has.
+    #[inline(always)]
+    fn get(self, index: u32) -> u32 {
+        self.0.get(index as usize).map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, index: u32) {
+        if let Some(word) = self.0.get(index as usize) {
+            prefetch(word);
+        }
+    }
+
+    /// The word that a block leads to by the next bits of the address, and how many of them it takes, modulo 32.
+    #[inline(always)]
+    fn step(self, word: u32, rest: u32) -> (u32, u32) {
+        let block = word & INDEX;
+        let head = self.get(block);
+        if word & SKIP != 0 {
+            // A shift takes the lower five bits of its count: those that say how many bits are not compared.
+            let outside = u32::from((rest ^ head).wrapping_shr(head) != 0);
+            return (self.get(block + 1 + outside), head.wrapping_neg());
+        }
+        let slot = rest >> (u32::BITS - STRIDE);
+        let way = 1 << slot;
+        if head & way != 0 {
+            let before = (head & (way - 1)).count_ones();
+            return (self.get(block + 2 + before), STRIDE);
+        }
+        // Answers go downwards from the block; the first one begins at the first slot that is no child.
+        let begun = (self.get(block + 1) & (way | (way - 1))).count_ones();
+        (self.get(block.wrapping_sub(begun)), STRIDE)
+    }
+
+    /// What a last word says.
+    #[inline(always)]
+    fn answer(self, root: Root, word: u32) -> NexthopId {
+        NexthopId(if word == 0 { self.get(root.base().wrapping_sub(1)) } else { word })
     }
 }
 
@@ -141,53 +198,42 @@ impl Fib {
     /// The next hop of the longest prefix that covers `address`; id 0 if there is none.
     #[inline]
     pub fn lookup(&self, trie: impl Into<Trie>, address: Ipv4Addr) -> NexthopId {
-        let root = load(&self.roots4, trie.into());
-        let (slot, mut rest) = root.enter4(address.to_bits());
-        let mut word = slot.map_or(0, |slot| self.word(root.base().wrapping_add(slot)));
-        for _ in 0..DEPTH4 {
-            if word & CHILD == 0 {
-                break;
-            }
-            word = self.step(word & !CHILD, rest >> (u32::BITS - STRIDE));
-            rest <<= STRIDE;
+        let (root, words) = (load(&self.roots4, trie.into()), self.words());
+        let (place, mut rest) = root.enter4(address.to_bits());
+        let mut word = words.get(place);
+        while word & CHILD != 0 {
+            let (next, bits) = words.step(word, rest);
+            word = next;
+            rest = rest.wrapping_shl(bits);
         }
-        self.answer(root, word)
+        words.answer(root, word)
     }
 
     /// The same for IPv6.
     #[inline]
     pub fn lookup6(&self, trie: impl Into<Trie>, address: Ipv6Addr) -> NexthopId {
-        let root = load(&self.roots6, trie.into());
-        let address = address.to_bits();
-        let (slot, below) = root.enter6((address >> 64) as u64, self.expected(root));
-        let mut word = slot.map_or(0, |slot| self.word(root.base().wrapping_add(slot)));
-        let mut rest = address << (64 - below);
-        for _ in 0..DEPTH6 {
-            if word & CHILD == 0 {
-                break;
-            }
-            word = self.step(word & !CHILD, (rest >> (u128::BITS - STRIDE)) as u32);
-            rest <<= STRIDE;
+        let (root, words) = (load(&self.roots6, trie.into()), self.words());
+        let (place, mut rest) = root.enter6(words, address.to_bits());
+        let mut word = words.get(place);
+        while word & CHILD != 0 {
+            let (next, bits) = words.step(word, (rest >> 96) as u32);
+            word = next;
+            rest <<= bits & 31;
         }
-        self.answer(root, word)
+        words.answer(root, word)
     }
 
     /// Asks for the slot of an IPv4 address, in host order, in the root of its trie.
     #[inline(always)]
     pub fn prefetch_root(&self, trie: impl Into<Trie>, address: u32) {
-        let root = load(&self.roots4, trie.into());
-        if let (Some(slot), _) = root.enter4(address) {
-            self.prefetch(root.base().wrapping_add(slot));
-        }
+        self.words().prefetch(load(&self.roots4, trie.into()).enter4(address).0);
     }
 
     /// The same for IPv6.
     #[inline(always)]
     pub fn prefetch_root6(&self, trie: impl Into<Trie>, address: u128) {
-        let root = load(&self.roots6, trie.into());
-        if let (Some(slot), _) = root.enter6((address >> 64) as u64, self.expected(root)) {
-            self.prefetch(root.base().wrapping_add(slot));
-        }
+        let words = self.words();
+        words.prefetch(load(&self.roots6, trie.into()).enter6(words, address).0);
     }
 
     /// Whether tunnel packets from `source` are accepted.
@@ -196,51 +242,9 @@ impl Fib {
         self.lookup(Trie::SOURCES, source).0 != 0
     }
 
-    /// The word that a slot of a block leads to.
     #[inline(always)]
-    fn step(&self, block: u32, slot: u32) -> u32 {
-        let children = self.word(block);
-        if children >> slot & 1 != 0 {
-            let before = (children & ((1 << slot) - 1)).count_ones();
-            return self.word(block + 2 + before);
-        }
-        // Answers go downwards from the block; the first one begins at the first slot that is no child.
-        let begun = (self.word(block + 1) & (u32::MAX >> (31 - slot))).count_ones();
-        self.word(block.wrapping_sub(begun))
-    }
-
-    /// What a last word says.
-    #[inline(always)]
-    fn answer(&self, root: Root, word: u32) -> NexthopId {
-        match word {
-            0 => self.default(root),
-            CHILD.. => NexthopId(0),
-            answer => NexthopId(answer),
-        }
-    }
-
-    fn default(&self, root: Root) -> NexthopId {
-        NexthopId(self.word(root.base().wrapping_sub(1)))
-    }
-
-    /// Where an IPv6 root begins.
-    #[inline(always)]
-    fn expected(&self, root: Root) -> u64 {
-        let at = root.base();
-        u64::from(self.word(at.wrapping_sub(3))) << 32 | u64::from(self.word(at.wrapping_sub(2)))
-    }
-
-    /// A word; 0 for an index that no block has.
-    #[inline(always)]
-    fn word(&self, index: u32) -> u32 {
-        self.words.get(index as usize).map_or(0, |word| word.load(Ordering::Acquire))
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, index: u32) {
-        if let Some(word) = self.words.get(index as usize) {
-            prefetch(word);
-        }
+    fn words(&self) -> Words<'_> {
+        Words(&self.words)
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 use super::prefix::{Family, slot, start};
 use super::routes::Answers;
 use super::writer::{FibWriter, LARGEST, Path, Row};
-use super::{CHILD, DEPTH6, ROOT_HEAD, Root, STRIDE, Trie};
+use super::{CHILD, DEPTH, INDEX, ROOT_HEAD, Root, SKIP, STRIDE, Trie};
+
+/// Words of a skip.
+const SKIP_WORDS: usize = 3;
 
 /// Which children of a node see a change of its answers.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,7 @@ struct Draft {
 impl FibWriter {
     /// Publishes what a change of the routes in some slots of the last node of `path` means.
     pub(super) fn publish(&mut self, row: &Row, path: &Path, level: usize, changed: u32) {
-        let mut inherited = [0; DEPTH6];
+        let mut inherited = [0; DEPTH];
         for above in row.from..level {
             let cover = self.routes.cover(path.nodes[above], slot(path.key, above));
             inherited[above + 1] = cover.unwrap_or(inherited[above]);
@@ -61,8 +64,9 @@ impl FibWriter {
                 return self.put(row.root + root_slot(row, path.key), word);
             }
             let above = self.routes.word(path.nodes[at - 2], self::slot(path.key, at - 2));
-            if word & old & above & CHILD != 0 {
-                let block = above & !CHILD;
+            // What a skip takes over from below is in it: only a node is changed in place.
+            if word & old & above & CHILD != 0 && above & SKIP == 0 {
+                let block = above & INDEX;
                 let before = (self.get(block) & ((1 << slot) - 1)).count_ones();
                 return self.put(block + 2 + before, word);
             }
@@ -76,8 +80,11 @@ impl FibWriter {
 
     /// Takes the block of a node that is gone out of use.
     pub(super) fn retire_node(&mut self, word: u32) {
-        if word & CHILD != 0 {
-            let block = word & !CHILD;
+        let block = word & INDEX;
+        if word & CHILD != 0 && word & SKIP != 0 {
+            self.blocks -= 1;
+            self.retire(block, SKIP_WORDS);
+        } else if word & CHILD != 0 {
             let (leads, begins) = (self.get(block).count_ones(), self.get(block + 1).count_ones());
             self.blocks -= 1;
             self.retire(block - begins, (leads + begins + 2) as usize);
@@ -102,14 +109,21 @@ impl FibWriter {
             self.retire_node(old);
             return draft.answers[0];
         }
-        let block = old & !CHILD;
-        if old & CHILD != 0 && self.get(block) == draft.leads && self.get(block + 1) == draft.begins
-        {
+        if let Some(skip) = self.skip(node, children, &draft, inherited) {
+            // The room was counted before the change began: there is a place.
+            let Some(block) = self.slabs.take(SKIP_WORDS) else { return old };
+            (block..).zip(skip).for_each(|(at, word)| self.put(at, word));
+            self.blocks += 1;
+            self.retire_node(old);
+            return CHILD | SKIP | block;
+        }
+        let block = old & INDEX;
+        let same = |block| self.get(block) == draft.leads && self.get(block + 1) == draft.begins;
+        if old & CHILD != 0 && old & SKIP == 0 && same(block) {
             self.fill(block, &draft);
             return old;
         }
         let words = (draft.leads.count_ones() + draft.begins.count_ones() + 2) as usize;
-        // The room was counted before the change began: there is a place.
         let Some(at) = self.slabs.take(words) else { return old };
         let block = at + draft.begins.count_ones();
         self.put(block, draft.leads);
@@ -118,6 +132,37 @@ impl FibWriter {
         self.blocks += 1;
         self.retire_node(old);
         CHILD | block
+    }
+
+    /// The words of a skip, if one does for the node: a single route or a single way on, and the same answer everywhere else.
+    fn skip(
+        &self,
+        node: u32,
+        children: u32,
+        draft: &Draft,
+        inherited: u32,
+    ) -> Option<[u32; SKIP_WORDS]> {
+        let prefixes = self.routes.prefixes(node);
+        if children == 0 && prefixes.is_power_of_two() {
+            let bit = prefixes.trailing_zeros();
+            let below = 32 - bit.ilog2();
+            return Some([bit << below | below, self.routes.route(node, bit)?.value, inherited]);
+        }
+        if !(draft.leads.is_power_of_two() && draft.begins.is_power_of_two()) {
+            return None;
+        }
+        let way = draft.leads.trailing_zeros() << (32 - STRIDE);
+        let (child, outside) = (draft.children[0], draft.answers[0]);
+        // What follows on the way is taken over if it answers the same outside and its bits still fit above their number.
+        if child & SKIP != 0 {
+            let [head, inside, other] = [0, 1, 2].map(|at| self.get((child & INDEX) + at));
+            let below = (head & 31).saturating_sub(STRIDE);
+            if other == outside && below >= STRIDE {
+                let bits = head >> STRIDE & u32::MAX << below;
+                return Some([way | bits | below, inside, outside]);
+            }
+        }
+        Some([way | (32 - STRIDE), child, outside])
     }
 
     fn draft(&self, node: u32, children: u32, answers: &Answers) -> Draft {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::prefix::{Family, Prefix, cut, slot, with_slot};
 use super::routes::{Route, Routes, slots};
 use super::slabs::Slabs;
-use super::{DEPTH6, Fib, Trie};
+use super::{DEPTH, Fib, Trie};
 use crate::publish::{Domain, Token};
 use crate::seam::{NexthopId, Refusal};
 
@@ -45,7 +45,7 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Path {
     pub key: u128,
-    pub nodes: [u32; DEPTH6],
+    pub nodes: [u32; DEPTH],
     /// How many there are.
     pub known: usize,
 }
@@ -216,7 +216,7 @@ impl FibWriter {
         }
         self.make_way(row, trie, prefix)?;
         self.afford(&path, level, bit, self.spare())?;
-        if !self.routes.has_room(2 * DEPTH6) {
+        if !self.routes.has_room(2 * DEPTH) {
             return Err(Refusal::Full);
         }
         self.enter(row, &mut path, prefix, route).ok_or(Refusal::Full)?;
@@ -326,7 +326,7 @@ impl FibWriter {
     /// `Full` unless there is room for every block that a change at a prefix may replace, and `spare` words more.
     fn afford(&mut self, path: &Path, level: usize, bit: u32, spare: usize) -> Result<(), Refusal> {
         // Nearly always there is room for everything twice; only without it is it worth while to count.
-        if self.slabs.has_room(self.blocks + DEPTH6, LARGEST, spare) {
+        if self.slabs.has_room(self.blocks + DEPTH, LARGEST, spare) {
             return Ok(());
         }
         self.reclaim();
@@ -455,7 +455,7 @@ impl FibWriter {
     }
 
     fn path(&self, row: &Row, prefix: Prefix) -> Path {
-        let mut path = Path { key: prefix.key, nodes: [0; DEPTH6], known: 0 };
+        let mut path = Path { key: prefix.key, nodes: [0; DEPTH], known: 0 };
         let mut node = row.top;
         while node != 0 {
             path.nodes[path.known] = node;
