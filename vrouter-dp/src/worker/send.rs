@@ -67,15 +67,16 @@ impl Outlets {
         let Some(Verdict::Tx { port, .. }) = verdicts.first() else { return false };
         let port = *port;
         let runs = &mut self.runs;
-        runs.len = 0;
+        let mut open = runs.start();
         for (frame, verdict) in batch.iter().zip(verdicts) {
             match verdict {
                 Verdict::Tx { port: other, vif } if *other == port => {
-                    runs.add(frame, *vif, counters);
+                    runs.add(&mut open, frame, *vif, counters);
                 }
                 _ => return false,
             }
         }
+        runs.close(&open);
         let way = self.ways.get_mut(home).and_then(|ways| ways.get_mut(port.index()));
         transmit(way, &mut self.hand_out, port, batch, runs, counters);
         true
@@ -117,8 +118,11 @@ impl Outlets {
     fn flush_port(&mut self, home: usize, port: PortId, counters: &WorkerCounters) {
         let Stage { batch, vifs } = &mut self.stages[port.index()];
         let runs = &mut self.runs;
-        runs.len = 0;
-        batch.iter().zip(&*vifs).for_each(|(frame, vif)| runs.add(frame, *vif, counters));
+        let mut open = runs.start();
+        for (frame, vif) in batch.iter().zip(&*vifs) {
+            runs.add(&mut open, frame, *vif, counters);
+        }
+        runs.close(&open);
         let way = self.ways.get_mut(home).and_then(|ways| ways.get_mut(port.index()));
         transmit(way, &mut self.hand_out, port, batch, runs, counters);
     }
@@ -156,23 +160,43 @@ impl Runs {
         Runs { runs: Box::new([Run { vif: None, packets: 0, bytes: 0 }; BATCH]), len: 0 }
     }
 
+    /// Begins anew; the run that frames are added to, which is kept in registers until it ends.
+    #[inline]
+    fn start(&mut self) -> Run {
+        self.len = 0;
+        Run { vif: None, packets: 0, bytes: 0 }
+    }
+
     /// Adds the next frame.
     #[inline]
-    fn add(&mut self, frame: &Frame, vif: Option<VifId>, counters: &WorkerCounters) {
+    fn add(
+        &mut self,
+        open: &mut Run,
+        frame: &Frame,
+        vif: Option<VifId>,
+        counters: &WorkerCounters,
+    ) {
         let length = frame.0.len() as u32;
-        if let Some(run) = self.runs.get_mut(self.len.wrapping_sub(1))
-            && run.vif == vif
-        {
-            run.packets += 1;
-            run.bytes += length;
+        if vif == open.vif {
+            open.packets += 1;
+            open.bytes += length;
             return;
         }
+        self.close(open);
         if let Some(row) = vif.and_then(|vif| counters.vif(vif)) {
             // Read when the port has taken the frames.
             prefetch(row);
         }
-        if let Some(run) = self.runs.get_mut(self.len) {
-            *run = Run { vif, packets: 1, bytes: length };
+        *open = Run { vif, packets: 1, bytes: length };
+    }
+
+    /// Ends a run.
+    #[inline]
+    fn close(&mut self, open: &Run) {
+        if open.packets > 0
+            && let Some(run) = self.runs.get_mut(self.len)
+        {
+            *run = *open;
             self.len += 1;
         }
     }

@@ -355,3 +355,37 @@ fn an_idle_worker_sleeps_and_wakes_in_time() {
         world.end();
     });
 }
+
+#[test]
+fn what_a_full_port_does_not_take_is_a_drop_of_its_interface() {
+    alone("worker::tests::what_a_full_port_does_not_take_is_a_drop_of_its_interface", || {
+        let mut world = World::start(Spread::On, LIMITS);
+        // Nobody collects: the ring of the port takes 1023 frames.
+        let (total, room) = (3000, 1023);
+        for number in 1..=total {
+            let mut mbuf = world.pool.alloc_from(&frame(0, number)).unwrap();
+            while let Err(back) = world.far[1].inject(0, mbuf) {
+                mbuf = back;
+                thread::yield_now();
+            }
+        }
+        let end = Instant::now() + Duration::from_secs(20);
+        while world.sum(|c| c.tx.value() + c.dropped_total()) < total {
+            assert!(Instant::now() < end, "frames are missing");
+            thread::yield_now();
+        }
+        let row = |of: fn(&engine::counters::VifCounter) -> u64| {
+            world.sum(|c| c.vif(engine::seam::VifId(2)).map_or(0, of))
+        };
+        assert_eq!(row(|row| row.tx_packets.value()), room);
+        assert_eq!(row(|row| row.tx_bytes.value()), room * 58);
+        assert_eq!(row(|row| row.dropped[Reason::TxFull.index()].value()), total - room);
+        let mut order = Order::default();
+        let mut batch = Batch::new();
+        while world.far[1].collect(0, &mut batch) > 0 {
+            batch.drain().for_each(|frame| order.take(1, frame.data()));
+        }
+        assert_eq!(order.seen, room);
+        world.end();
+    });
+}
