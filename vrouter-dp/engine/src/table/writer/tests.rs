@@ -8,6 +8,10 @@ fn net(text: &str) -> Ipv4Net {
     text.parse().unwrap()
 }
 
+fn net6(text: &str) -> ipnet::Ipv6Net {
+    text.parse().unwrap()
+}
+
 fn vlan(id: u16) -> VlanId {
     VlanId::new(id).unwrap()
 }
@@ -60,11 +64,16 @@ fn what_is_referred_to_stays_until_it_is_not() {
     assert_eq!(w.adjacency_del(AdjacencyId(1)), used);
     assert_eq!(w.vrf_del(VrfId(1)), used);
     w.route_del(VrfId(1), net("10.1.0.7/32")).unwrap();
+    assert_eq!(w.nexthop_del(NexthopId(1)), used, "the IPv6 route");
+    w.route_del(VrfId(1), net6("2001:db8:1::7/128")).unwrap();
     w.nexthop_del(NexthopId(1)).unwrap();
     assert_eq!(w.vif_del(VifId(1)), used, "label 1107");
     w.label_del(label(1107)).unwrap();
     w.vif_del(VifId(1)).unwrap();
     w.route_del(VrfId(1), net("10.9.0.0/16")).unwrap();
+    w.route_del(VrfId(1), net6("2001:db8:9::/48")).unwrap();
+    assert_eq!(w.nexthop_del(NexthopId(12)), used, "a path of group 1");
+    w.path_del(GroupId(1), 0).unwrap();
     w.nexthop_del(NexthopId(12)).unwrap();
     w.tunnel_del(TunnelId(1)).unwrap();
     w.adjacency_del(AdjacencyId(1)).unwrap();
@@ -82,6 +91,7 @@ fn a_next_hop_that_changes_moves_its_references() {
     // The same route again, with the same next hop, counts once.
     w.route_set(VrfId(1), net("10.1.0.7/32"), NexthopId(1)).unwrap();
     w.route_set(VrfId(1), net("10.1.0.7/32"), NexthopId(11)).unwrap();
+    w.route_set(VrfId(1), net6("2001:db8:1::7/128"), NexthopId(11)).unwrap();
     w.nexthop_del(NexthopId(1)).unwrap();
 }
 
@@ -109,6 +119,7 @@ fn counters_start_anew_with_an_interface_and_survive_its_change() {
     lab.writer.vif_set(VifId(2), GATEWAY, vlan(108), VrfId(1), MAC).unwrap();
     assert_eq!(count(&lab), 5);
     lab.writer.route_del(VrfId(1), net("10.1.0.8/32")).unwrap();
+    lab.writer.route_del(VrfId(1), net6("2001:db8:1::8/128")).unwrap();
     lab.writer.nexthop_del(NexthopId(2)).unwrap();
     lab.writer.vif_del(VifId(2)).unwrap();
     lab.writer.vif_set(VifId(2), GATEWAY, vlan(108), VrfId(1), MAC).unwrap();
@@ -187,7 +198,7 @@ fn an_instance_has_addresses_of_both_families() {
     let mut lab = Lab::new().unwrap();
     let reader = Reader::new(lab.tables().domain()).unwrap();
     let six = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap();
-    let (a, b) = (six("2001:db8:1::7"), six("2001:db8:1::8"));
+    let (a, b) = (six("2001:db8:1::77"), six("2001:db8:1::88"));
     let w = &mut lab.writer;
     assert!(!w.vif(VifId(1)).unwrap().owns6(a.to_bits()));
     w.vif_address_set(VifId(1), a).unwrap();
@@ -197,7 +208,7 @@ fn an_instance_has_addresses_of_both_families() {
     {
         let vif = w.tables().vif(VifId(1), &reader).unwrap();
         assert!(vif.owns6(a.to_bits()) && vif.owns6(b.to_bits()));
-        assert!(!vif.owns6(a.to_bits() + 2) && vif.owns(0x0a01_0007));
+        assert!(!vif.owns6(a.to_bits() + 1) && vif.owns(0x0a01_0007));
     }
     w.vif_address_del(VifId(1), a).unwrap();
     assert_eq!(w.vif_address_del(VifId(1), a), Err(Refusal::Unknown));
