@@ -101,8 +101,9 @@ impl WorkerShared {
         WorkerShared { cpu, ..WorkerShared::default() }
     }
 
-    /// Reads counters between two turns, so that they add up. After many tries, whatever they are then.
-    pub fn consistent<R>(&self, mut read: impl FnMut() -> R) -> R {
+    /// Reads counters between two turns, so that they add up. After many tries, as a saturated worker hardly pauses, whatever they
+    /// are then, and false: packets are inside.
+    pub fn consistent<R>(&self, mut read: impl FnMut() -> R) -> (R, bool) {
         let mut last = None;
         for _ in 0..10_000 {
             let before = self.turn.load(Ordering::Acquire);
@@ -113,11 +114,11 @@ impl WorkerShared {
             let value = read();
             fence(Ordering::Acquire);
             if self.turn.load(Ordering::Relaxed) == before {
-                return value;
+                return (value, true);
             }
             last = Some(value);
         }
-        last.unwrap_or_else(read)
+        (last.unwrap_or_else(read), false)
     }
 
     /// A sleep has ended.
@@ -162,7 +163,7 @@ impl Watch {
     pub fn workers(&self) -> Vec<WorkerFigures> {
         let figures = |(index, shared): (usize, &Arc<WorkerShared>)| {
             let counters = self.tables.counters(WorkerId(index as u8))?;
-            Some(shared.consistent(|| WorkerFigures::read(shared, counters)))
+            Some(WorkerFigures::of(shared, counters))
         };
         self.workers.iter().enumerate().filter_map(figures).collect()
     }
@@ -190,7 +191,7 @@ pub struct WorkerFigures {
     pub drops: [u64; Reason::COUNT],
     /// Packets to other workers.
     pub handed_out: u64,
-    /// Packets inside: none between two turns.
+    /// Packets inside at the moment of reading: none between two turns, else what has come and not left.
     pub queued: u64,
     /// Receive bursts that had a packet: `rx / bursts` is the mean burst.
     pub bursts: u64,
@@ -215,18 +216,31 @@ pub struct WorkerFigures {
 }
 
 impl WorkerFigures {
+    /// The figures now.
+    pub(crate) fn of(shared: &WorkerShared, counters: &WorkerCounters) -> WorkerFigures {
+        let (mut figures, settled) = shared.consistent(|| WorkerFigures::read(shared, counters));
+        figures.queued = if settled { 0 } else { figures.inside() };
+        figures
+    }
+
     fn read(shared: &WorkerShared, counters: &WorkerCounters) -> WorkerFigures {
         let samples = &shared.samples;
+        // What left before what came: should packets be under way, more have come than left.
+        let tx = counters.tx.value();
+        let punted = counters.punted_total();
+        let drops = array::from_fn(|reason| counters.dropped[reason].value());
+        let handed_out = counters.handed_out.value();
+        fence(Ordering::Acquire);
         WorkerFigures {
             cpu: shared.cpu,
             rx: counters.rx.value(),
             handed_in: counters.handed_in.value(),
             injected: counters.injected.value(),
             copies_made: counters.copies_made.value(),
-            tx: counters.tx.value(),
-            punted: counters.punted_total(),
-            drops: array::from_fn(|reason| counters.dropped[reason].value()),
-            handed_out: counters.handed_out.value(),
+            tx,
+            punted,
+            drops,
+            handed_out,
             queued: 0,
             bursts: shared.bursts.value(),
             helped: shared.helped.value(),
@@ -239,6 +253,12 @@ impl WorkerFigures {
             timed_packets: samples.packets(),
             spans: samples.spans(),
         }
+    }
+
+    /// What has come and not left.
+    fn inside(&self) -> u64 {
+        let came = self.rx + self.handed_in + self.injected + self.copies_made;
+        came.saturating_sub(self.tx + self.punted + self.dropped() + self.handed_out)
     }
 
     /// Sum over all drop reasons.

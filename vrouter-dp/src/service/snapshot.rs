@@ -7,7 +7,7 @@ use engine::seam::{Event, PortId, VifId, WorkerId};
 
 use super::neighbor::Key;
 use super::{Service, ServiceWorker};
-use crate::watch::WorkerShared;
+use crate::watch::{WorkerFigures, WorkerShared};
 
 /// Rows of interfaces or neighbours that one turn of the service adds: other work goes on between them.
 const ROWS_PER_TURN: usize = 256;
@@ -116,23 +116,23 @@ impl Service {
     fn worker_rows(&mut self, token: u64) {
         for (index, worker) in self.workers.iter_mut().enumerate() {
             let Some(counters) = self.tables.counters(WorkerId(index as u8)) else { continue };
-            let row = worker.shared.consistent(|| Event::Worker {
+            let figures = WorkerFigures::of(&worker.shared, counters);
+            let row = Event::Worker {
                 token,
                 worker: WorkerId(index as u8),
-                cpu: worker.shared.cpu,
-                rx: counters.rx.value(),
-                handed_in: counters.handed_in.value(),
+                cpu: figures.cpu,
+                rx: figures.rx,
+                handed_in: figures.handed_in,
                 // What was lost on the way to it stands on both sides.
-                injected: counters.injected.value() + worker.lost,
-                copies_made: counters.copies_made.value(),
-                tx: counters.tx.value(),
-                punted: counters.punted_total(),
-                dropped: counters.dropped_total() + worker.lost,
-                handed_out: counters.handed_out.value(),
-                // A worker finishes every packet of a burst before it looks for the next.
-                queued: 0,
+                injected: figures.injected + worker.lost,
+                copies_made: figures.copies_made,
+                tx: figures.tx,
+                punted: figures.punted,
+                dropped: figures.dropped() + worker.lost,
+                handed_out: figures.handed_out,
+                queued: figures.queued,
                 busy_permille: busy(&worker.shared, &mut worker.last_busy),
-            });
+            };
             self.outbox.push(row);
             let id = WorkerId(index as u8);
             self.outbox.push(load_row(token, id, worker, self.hz));

@@ -14,7 +14,7 @@ use engine::table::{Tables, TablesWriter};
 use super::*;
 use crate::plan::Spread;
 use crate::topology::{self, Offer};
-use crate::watch::WorkerShared;
+use crate::watch::{WorkerFigures, WorkerShared};
 use crate::wiring::Wiring;
 
 const PORTS: usize = 2;
@@ -229,6 +229,12 @@ fn drive(world: &mut World, total: u64, pause: bool) -> Order {
         }
         if pause && random % 7 == 0 {
             thread::sleep(Duration::from_micros(random % 300));
+        }
+        for worker in 0..2 {
+            let now = WorkerFigures::of(&world.shared[worker], world.counters(worker));
+            let came = now.rx + now.handed_in + now.injected + now.copies_made;
+            let went = now.tx + now.punted + now.dropped() + now.handed_out + now.queued;
+            assert_eq!(came, went, "the account of worker {worker} under way");
         }
         let before = order.seen;
         for port in 0..PORTS {
