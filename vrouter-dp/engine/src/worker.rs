@@ -183,4 +183,18 @@ mod tests {
         limits.refill(Duration::from_secs(1 << 40));
         assert_eq!(drain(&mut limits), class.rate() as usize);
     }
+
+    #[test]
+    fn what_was_admitted_holds_until_something_is_published() {
+        let mut admitted = Admitted::default();
+        let ends = |source: u64| source << 32 | 0xc000_0201;
+        admitted.begin(1);
+        assert!(!admitted.has(0) && !admitted.has(ends(7)));
+        (0..100).for_each(|source| admitted.add(ends(source)));
+        assert!(admitted.has(ends(99)) && !admitted.has(ends(99) + 1));
+        admitted.begin(1);
+        assert!(admitted.has(ends(99)));
+        admitted.begin(2);
+        assert!((0..100).all(|source| !admitted.has(ends(source))));
+    }
 }

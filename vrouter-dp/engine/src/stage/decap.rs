@@ -137,9 +137,12 @@ fn general(
     }
     let header = usize::from(outer.header_len);
     let payload = packet.get(header..usize::from(outer.total_len)).ok_or(Drop::Malformed)?;
-    let stack = match outer.protocol {
-        ipv4::UDP => in_udp(&outer, payload)?,
-        ipv4::GRE => in_gre(payload)?,
+    let (between, stack) = match outer.protocol {
+        ipv4::UDP => (Udp::LEN, in_udp(&outer, payload)?),
+        ipv4::GRE => {
+            let stack = in_gre(payload)?;
+            (payload.len() - stack.len(), stack)
+        }
         ipv4::ICMP => {
             let (start, length, vrf) = (start as u16, outer.total_len, VrfId::MASTER);
             let place = Place { start, length, vrf, vif: None, tunnelled: false };
@@ -148,7 +151,7 @@ fn general(
         _ => return Err(Drop::UnsupportedProtocol.into()),
     };
     admit(context, &outer)?;
-    label(context, burst, place, stack, start + header + (payload.len() - stack.len()))
+    label(context, burst, place, stack, start + header + between)
 }
 
 fn local(context: &Context<'_>, destination: u32) -> Step<()> {
@@ -190,7 +193,7 @@ fn in_udp<'p>(outer: &Fields, datagram: &'p [u8]) -> Step<&'p [u8]> {
     if !udp.verifies(payload, outer.source.into(), outer.destination.into()) {
         return Err(Drop::OuterChecksum.into());
     }
-    Ok(datagram.get(Udp::LEN..).ok_or(Drop::Malformed)?)
+    Ok(payload)
 }
 
 /// The label stack behind GRE.
@@ -207,7 +210,7 @@ fn in_gre(payload: &[u8]) -> Step<&[u8]> {
     Ok(stack)
 }
 
-/// The stack begins at `start` of the frame, and ends where the outer packet ends.
+/// The stack begins at `start` of the frame, and ends where what is around it ends.
 #[inline(always)]
 fn label(
     context: &mut Context<'_>,

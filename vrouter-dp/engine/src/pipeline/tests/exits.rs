@@ -146,6 +146,25 @@ fn a_prefix_behind_an_instance_is_no_spoofing() {
 }
 
 #[test]
+fn an_instance_without_addresses_owns_none() {
+    let mut lab = Lab::new().unwrap();
+    lab.writer.vif_address_del(VifId(1), A).unwrap();
+    lab.writer.route_del(VrfId(1), ipnet::Ipv4Net::from(A)).unwrap();
+    for (source, reason) in [(A, Drop::SpoofedAddress), (Ipv4Addr::UNSPECIFIED, Drop::Martian)] {
+        let frame = from_a(&packet(source, FAR, 60, |_| {}));
+        assert_eq!(dropped(&mut lab, GATEWAY, HeapBuf::new(&frame)).0, Some(reason));
+    }
+    // Another address than the first one is its own as well.
+    let second = Ipv4Addr::new(10, 1, 0, 77);
+    lab.writer.vif_address_set(VifId(1), A).unwrap();
+    lab.writer.vif_address_set(VifId(1), second).unwrap();
+    for source in [A, second] {
+        let frame = from_a(&packet(source, FAR, 60, |_| {}));
+        assert_eq!(dropped(&mut lab, GATEWAY, HeapBuf::new(&frame)).0, None);
+    }
+}
+
+#[test]
 fn ipv6_addresses_and_routes() {
     let from_to = |from: &str, to: &str| from_a6(&packet6(from, to, 20, |_| {}));
     let to = |to: &str| from_to(A6, to);
@@ -337,6 +356,12 @@ fn the_fabric_side() {
     expect(FABRIC, &over(17, &with(&udp(6635, &stack), 5, 200)), Drop::Malformed);
     expect(FABRIC, &over(17, &udp(6635, &with(&stack, 2, 0x90))), Drop::InvalidLabelStack);
     expect(FABRIC, &from_pe(1003, &inner), Drop::InvalidLabel);
+    // The inner packet is longer than the outer one, by either encapsulation.
+    let cut = &stack[..stack.len() - 1];
+    expect(FABRIC, &over(17, &udp(6635, cut)), Drop::Malformed);
+    expect(FABRIC, &over(47, &[&[0, 0, 0x88, 0x47], cut].concat()), Drop::Malformed);
+    // UDP that ends before the outer packet does, in the middle of the inner one.
+    expect(FABRIC, &over(17, &with(&udp(6635, &stack), 5, 70)), Drop::Malformed);
     expect(FABRIC, &over(17, &udp(6635, &[0, 0, 0x01, 64])), Drop::InvalidLabel);
     expect(FABRIC, &from_pe(1001, &with(&inner, 10, 0)), Drop::InnerChecksum);
     expect(FABRIC, &from_pe(1001, &with(&inner, 0, 0x50)), Drop::Malformed);

@@ -170,6 +170,20 @@ fn ipv6_from_instance_to_instance() {
     assert_eq!(out.data(), tagged(b_mac, Mac::GATEWAY, 108, 0x86dd, &packet));
 }
 
+#[test]
+fn a_label_of_an_interface_leads_there_whatever_the_route_says() {
+    use super::frames::{B6, FAR6, from_pe, packet6};
+    let inner = [packet(FAR, B, 60, |_| {}), packet6(FAR6, B6, 20, |_| {})];
+    // Both kinds of label in one burst.
+    let mut packets: Vec<HeapBuf> = [1107, 1001]
+        .iter()
+        .flat_map(|label| inner.iter().map(|inner| HeapBuf::new(&from_pe(*label, inner))))
+        .collect();
+    let mut lab = Lab::new().unwrap();
+    let to = |vif| Verdict::Tx { port: GATEWAY, vif: Some(VifId(vif)) };
+    assert_eq!(lab.receive(FABRIC, &mut packets), [to(1), to(1), to(2), to(2)]);
+}
+
 /// Addresses that differ in the last bytes of either end, ports, flow label, extension headers.
 #[test]
 fn ipv6_source_ports_follow_flows() {
