@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::prefix::{Family, slot, start};
 use super::routes::Answers;
-use super::writer::{FibWriter, LARGEST, Path, Row};
+use super::writer::{FibWriter, Path, Row};
 use super::{CHILD, DEPTH, INDEX, ROOT_HEAD, Root, SKIP, STRIDE, Trie};
 
 /// Words of a skip.
@@ -231,10 +231,11 @@ impl FibWriter {
         let slots = slots_of(&new);
         // Nodes that were part of the root get blocks.
         let blocks = self.nodes(old.top, 0, new.to, old.to);
-        if !self.slabs.has_room(blocks, LARGEST, slots) {
+        let spare = slots + ROOT_HEAD as usize + self.spare();
+        if !self.slabs.has_room(blocks, spare) {
             self.reclaim();
         }
-        if !self.slabs.has_room(blocks, LARGEST, slots) {
+        if !self.slabs.has_room(blocks, spare) {
             return None;
         }
         let root = self.slabs.take(slots + ROOT_HEAD as usize)? + ROOT_HEAD;

@@ -9,6 +9,8 @@ use crate::chunks;
 
 /// Words before the first child.
 const HEAD: usize = 3;
+/// Words of the largest node.
+const LARGEST: usize = HEAD + 2 * 32 + 2 * 62;
 
 /// Words that the routes of all tries may take: nothing before they are used.
 const WORDS: usize = if cfg!(fuzzing) { 1 << 20 } else { 1 << 29 };
@@ -54,7 +56,7 @@ pub struct Routes {
 impl Routes {
     pub fn new() -> Routes {
         let words = chunks::most(WORDS);
-        Routes { slabs: Slabs::new(words.len()), words }
+        Routes { slabs: Slabs::new(words.len(), LARGEST), words }
     }
 
     /// Words in use.
@@ -64,7 +66,7 @@ impl Routes {
 
     /// Whether `nodes` more nodes have room for certain.
     pub fn has_room(&self, nodes: usize) -> bool {
-        self.slabs.has_room(nodes, 192, 0)
+        self.slabs.has_room(nodes, 0)
     }
 
     /// A bit for each prefix that ends in the node.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 const PAGE: u32 = 1024;
 /// Pages of a span.
 const SPAN: u32 = 16;
+const SPAN_WORDS: usize = (SPAN * PAGE) as usize;
 
 /// Sizes of small blocks in words; the last two are roots of two strides with their header.
 const CLASSES: [u16; 27] = [
@@ -16,6 +17,8 @@ const CLASSES: [u16; 27] = [
     192, 516, 1028,
 ];
 const SMALL: usize = 1028;
+/// Classes for nodes.
+const NODES: usize = CLASSES.len() - 2;
 
 /// Class of each small size.
 const CLASS: [u8; SMALL + 1] = {
@@ -30,6 +33,10 @@ const CLASS: [u8; SMALL + 1] = {
     }
     table
 };
+
+/// Spans left at which small blocks begin to take the place of larger ones rather than a span of their own: as long as there is
+/// any place, there is one for every small block.
+const SCARCE: u32 = CLASSES.len() as u32 + 5;
 
 /// A span without a block: its pages belong to nobody.
 const NOWHERE: u32 = u32::MAX;
@@ -64,11 +71,16 @@ pub struct Slabs {
     words: usize,
     /// Pages in `runs`.
     returned: u32,
+    /// Whole spans in `runs`.
+    run_spans: u32,
+    /// Class of the largest block that is not a root, and free blocks of this class and larger ones.
+    largest: usize,
+    ample: usize,
 }
 
 impl Slabs {
-    /// All of an array of `words` words is free.
-    pub fn new(words: usize) -> Slabs {
+    /// All of an array of `words` words is free; blocks of nodes are of up to `largest` words.
+    pub fn new(words: usize, largest: usize) -> Slabs {
         Slabs {
             // The first page has word 0 in it.
             pages: vec![NOWHERE],
@@ -80,6 +92,9 @@ impl Slabs {
             open: [const { Vec::new() }; CLASSES.len()],
             words: 0,
             returned: 0,
+            run_spans: 0,
+            largest: usize::from(CLASS[largest.min(SMALL)]),
+            ample: 0,
         }
     }
 
@@ -93,14 +108,13 @@ impl Slabs {
         (self.fresh - 1 - self.returned) as usize * PAGE as usize
     }
 
-    /// Whether `blocks` small blocks of up to `words` words each, and `large` words in one piece, are there for certain.
-    pub fn has_room(&self, blocks: usize, words: usize, large: usize) -> bool {
-        let classes = CLASSES.len().min(blocks) as u64;
-        // A sixteenth for what does not fill its span.
-        let small = (blocks * words) as u64 * 17 / 16 + classes * u64::from(SPAN * PAGE);
-        let fresh = u64::from(self.limit.saturating_sub(self.fresh)) * u64::from(PAGE);
-        small + large as u64 + u64::from(PAGE) <= fresh
-            || self.runs.values().any(|run| u64::from(*run * PAGE) >= small + large as u64 + 1024)
+    /// Whether `blocks` blocks of nodes are there for certain, and `spare` words beside them.
+    pub fn has_room(&self, blocks: usize, spare: usize) -> bool {
+        let each = capacity(self.largest) as usize;
+        let spans = (self.free_spans() as usize).saturating_sub(spare.div_ceil(SPAN_WORDS));
+        // Above the scarce ones every class may have opened a span for a single block.
+        blocks <= spans.min(SCARCE as usize) * each + self.ample
+            || blocks / each + CLASSES.len() < spans
     }
 
     /// Whether small blocks of these two sizes are the same.
@@ -108,21 +122,30 @@ impl Slabs {
         CLASS[one] == CLASS[other]
     }
 
-    /// Takes a block; `None` if there is no place.
+    /// Takes a block; `None` if there is no place. The last spans are for nodes.
     pub fn take(&mut self, words: usize) -> Option<u32> {
+        let scarce = self.free_spans() <= SCARCE;
         if words > SMALL {
             let pages = pages(words);
+            if self.free_spans() < SCARCE + pages.div_ceil(SPAN) {
+                return None;
+            }
             let page = self.take_pages(pages)?;
             self.words += (pages * PAGE) as usize;
             return Some(page * PAGE);
         }
-        let class = CLASS[words];
-        let size = u32::from(CLASSES[usize::from(class)]);
-        let id = match self.open[usize::from(class)].last() {
+        let class = usize::from(CLASS[words]);
+        let id = match self.open[class].last() {
             Some(id) => *id,
-            None => self.open_span(class)?,
+            None if !scarce => self.open_span(class)?,
+            None if class >= NODES => return None,
+            None => match self.open[class..NODES].iter().find_map(|open| open.last()) {
+                Some(id) => *id,
+                None => self.open_span(self.largest.max(class))?,
+            },
         };
         let span = &mut self.spans[id as usize];
+        let class = usize::from(span.class);
         while span.free[span.hint as usize] == 0 {
             span.hint += 1;
         }
@@ -130,12 +153,13 @@ impl Slabs {
         let block = span.hint * 64 + bits.trailing_zeros();
         *bits &= *bits - 1;
         span.used += 1;
-        let at = span.page * PAGE + block * size;
-        if span.used == capacity(size) {
+        let at = span.page * PAGE + block * u32::from(CLASSES[class]);
+        if span.used == capacity(class) {
             span.place = NOWHERE;
-            self.open[usize::from(class)].pop();
+            self.open[class].pop();
         }
-        self.words += size as usize;
+        self.words += usize::from(CLASSES[class]);
+        self.ample -= self.counts(class);
         Some(at)
     }
 
@@ -154,23 +178,35 @@ impl Slabs {
         span.hint = span.hint.min(block / 64);
         span.used -= 1;
         self.words -= size as usize;
-        if span.used == 0 {
+        let (used, place) = (span.used, span.place);
+        self.ample += self.counts(class);
+        if used == 0 {
             self.close_span(id);
-        } else if span.place == NOWHERE {
-            span.place = self.open[class].len() as u32;
+        } else if place == NOWHERE {
+            self.spans[id as usize].place = self.open[class].len() as u32;
             self.open[class].push(id);
         }
     }
 
-    fn open_span(&mut self, class: u8) -> Option<u32> {
+    fn free_spans(&self) -> u32 {
+        self.limit.saturating_sub(self.fresh) / SPAN + self.run_spans
+    }
+
+    /// What a block of a class counts in `ample`.
+    fn counts(&self, class: usize) -> usize {
+        usize::from((self.largest..NODES).contains(&class))
+    }
+
+    fn open_span(&mut self, class: usize) -> Option<u32> {
         let page = self.take_pages(SPAN)?;
-        let blocks = capacity(u32::from(CLASSES[usize::from(class)]));
+        let blocks = capacity(class);
+        self.ample += self.counts(class) * blocks as usize;
         let mut free = vec![u64::MAX; (blocks / 64) as usize];
         if !blocks.is_multiple_of(64) {
             free.push((1 << (blocks % 64)) - 1);
         }
-        let place = self.open[usize::from(class)].len() as u32;
-        let span = Span { page, class, used: 0, hint: 0, place, free };
+        let place = self.open[class].len() as u32;
+        let span = Span { page, class: class as u8, used: 0, hint: 0, place, free };
         let id = match self.unused.pop() {
             Some(id) => {
                 self.spans[id as usize] = span;
@@ -182,7 +218,7 @@ impl Slabs {
             }
         };
         self.pages[page as usize..(page + SPAN) as usize].fill(id);
-        self.open[usize::from(class)].push(id);
+        self.open[class].push(id);
         Some(id)
     }
 
@@ -195,6 +231,7 @@ impl Slabs {
                 self.spans[*moved as usize].place = place;
             }
         }
+        self.ample -= self.counts(class) * capacity(class) as usize;
         self.spans[id as usize].free = Vec::new();
         self.unused.push(id);
         self.give_pages(page, SPAN);
@@ -202,11 +239,10 @@ impl Slabs {
 
     fn take_pages(&mut self, pages: u32) -> Option<u32> {
         if let Some((&page, &run)) = self.runs.iter().find(|(_, run)| **run >= pages) {
-            self.runs.remove(&page);
+            self.take_run(page);
             if run > pages {
-                self.runs.insert(page + pages, run - pages);
+                self.give_run(page + pages, run - pages);
             }
-            self.returned -= pages;
             return Some(page);
         }
         if self.limit.saturating_sub(self.fresh) < pages {
@@ -220,23 +256,31 @@ impl Slabs {
 
     fn give_pages(&mut self, mut page: u32, mut pages: u32) {
         self.pages[page as usize..(page + pages) as usize].fill(NOWHERE);
-        self.returned += pages;
-        if let Some(after) = self.runs.remove(&(page + pages)) {
-            pages += after;
-        }
+        pages += self.take_run(page + pages);
         if let Some((&before, &run)) = self.runs.range(..page).next_back()
             && before + run == page
         {
+            pages += self.take_run(before);
             page = before;
-            pages += run;
         }
-        if page + pages == self.fresh {
-            self.runs.remove(&page);
-            self.fresh = page;
-            self.returned -= pages;
-        } else {
-            self.runs.insert(page, pages);
+        match page + pages == self.fresh {
+            true => self.fresh = page,
+            false => self.give_run(page, pages),
         }
+    }
+
+    fn give_run(&mut self, page: u32, pages: u32) {
+        self.runs.insert(page, pages);
+        self.returned += pages;
+        self.run_spans += pages / SPAN;
+    }
+
+    /// The pages of the run that begins there, if there is one.
+    fn take_run(&mut self, page: u32) -> u32 {
+        let pages = self.runs.remove(&page).unwrap_or(0);
+        self.returned -= pages;
+        self.run_spans -= pages / SPAN;
+        pages
     }
 }
 
@@ -244,9 +288,9 @@ const fn pages(words: usize) -> u32 {
     words.div_ceil(PAGE as usize) as u32
 }
 
-/// Blocks of a size that a span holds.
-const fn capacity(size: u32) -> u32 {
-    SPAN * PAGE / size
+/// Blocks of a class that a span holds.
+const fn capacity(class: usize) -> u32 {
+    SPAN * PAGE / CLASSES[class] as u32
 }
 
 #[cfg(test)]
@@ -256,7 +300,7 @@ mod tests {
 
     #[test]
     fn blocks_never_overlap_and_all_pages_come_back() {
-        let mut slabs = Slabs::new(1 << 20);
+        let mut slabs = Slabs::new(1 << 20, 36);
         let mut taken: BTreeMap<u32, usize> = BTreeMap::new();
         let (mut seed, mut most) = (7u64, 0);
         for round in 0..60_000 {
@@ -286,14 +330,23 @@ mod tests {
 
     #[test]
     fn a_full_array_refuses_and_room_is_told_beforehand() {
-        let mut slabs = Slabs::new(1 << 20);
-        assert!(slabs.has_room(1_000, 36, 0) && !slabs.has_room(20_000, 36, 0));
-        assert!(slabs.has_room(0, 0, 1_000_000) && !slabs.has_room(0, 0, 1 << 20));
-        let blocks: Vec<u32> = std::iter::from_fn(|| slabs.take(36)).collect();
-        assert_eq!(blocks.len(), 63 * capacity(36) as usize, "the first page belongs to nobody");
-        assert!(!slabs.has_room(1, 36, 0) && slabs.take(1028).is_none());
-        blocks.into_iter().for_each(|at| slabs.give(at, 36));
-        assert_eq!(slabs.held(), 0);
-        assert!(slabs.take(1_000_000).is_some());
+        for words in 3..=36 {
+            let mut slabs = Slabs::new(1 << 20, 36);
+            assert!(!slabs.has_room(0, 1 << 20) || slabs.has_room(0, 0));
+            let mut blocks = Vec::new();
+            // Other sizes first, so that many spans are open for few blocks.
+            blocks.extend((3..40).filter_map(|other| Some((slabs.take(other)?, other))));
+            while slabs.has_room(10, 0) {
+                blocks.extend((0..10).map(|_| (slabs.take(words).unwrap(), words)));
+            }
+            while let Some(at) = slabs.take(words) {
+                blocks.push((at, words));
+            }
+            assert!(slabs.take(36).is_none() && slabs.take(1028).is_none());
+            assert!(blocks.len() > 12_000, "{}", blocks.len());
+            blocks.into_iter().for_each(|(at, words)| slabs.give(at, words));
+            assert_eq!((slabs.held(), slabs.words(), slabs.ample), (0, 0, 0));
+            assert!(slabs.take(400_000).is_some() && slabs.take(400_000).is_none());
+        }
     }
 }

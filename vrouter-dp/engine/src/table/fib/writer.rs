@@ -16,7 +16,7 @@ use crate::seam::{NexthopId, Refusal};
 const WIDEN: [u32; 3] = [48, 768, 65_536];
 
 /// Words of the largest block of a node, rounded up.
-pub(super) const LARGEST: usize = 36;
+const LARGEST: usize = 36;
 
 /// Blocks that wait for one grace period together.
 const TOGETHER: usize = 64;
@@ -70,7 +70,7 @@ impl FibWriter {
     /// The writer of `fib`, which nobody else may write.
     pub fn new(fib: Arc<Fib>, domain: Arc<Domain>) -> FibWriter {
         FibWriter {
-            slabs: Slabs::new(fib.words.len()),
+            slabs: Slabs::new(fib.words.len(), LARGEST),
             fib,
             routes: Routes::new(),
             blocks: 0,
@@ -206,7 +206,7 @@ impl FibWriter {
         let old = (path.known > level).then(|| self.routes.route(path.nodes[level], bit)).flatten();
         if let Some(old) = old {
             if old.value != route.value {
-                self.afford(&path, level, bit, 0)?;
+                self.afford(&path, level, bit, self.spare())?;
             }
             self.routes.replace(path.nodes[level], bit, route);
             if old.value != route.value {
@@ -326,7 +326,7 @@ impl FibWriter {
     /// `Full` unless there is room for every block that a change at a prefix may replace, and `spare` words more.
     fn afford(&mut self, path: &Path, level: usize, bit: u32, spare: usize) -> Result<(), Refusal> {
         // Nearly always there is room for everything twice; only without it is it worth while to count.
-        if self.slabs.has_room(self.blocks + DEPTH, LARGEST, spare) {
+        if self.slabs.has_room(self.blocks + DEPTH, spare) {
             return Ok(());
         }
         self.reclaim();
@@ -334,14 +334,14 @@ impl FibWriter {
             Some(node) => self.heirs(*node, slots(bit)),
             None => 0,
         };
-        match self.slabs.has_room(level + 1 + below, LARGEST, spare) {
+        match self.slabs.has_room(level + 1 + below, spare) {
             true => Ok(()),
             false => Err(Refusal::Full),
         }
     }
 
-    /// Words that routes to come leave free: what changes and goes needs blocks too until the old ones are free.
-    fn spare(&self) -> usize {
+    /// Words that new routes and roots leave free: what goes needs blocks too until the old ones are free.
+    pub(super) fn spare(&self) -> usize {
         self.fib.words.len() / 16
     }
 
