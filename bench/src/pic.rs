@@ -11,23 +11,24 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
-use crate::forward::{self, mbufs, window};
+use crate::forward::{self, mbufs};
 use crate::options::Options;
 use crate::plane::Plane;
 use crate::world::{World, pe_address, spine, vrf_id};
 
 const ROUNDS: u32 = 25;
 const LOOK: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What it took.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Lost {
+    /// From the op to the first packet that saw it, each time.
+    pub seen: Vec<f64>,
     /// From the op to its acknowledgement by every worker, each time.
-    pub microseconds: Vec<f64>,
+    pub acknowledged: Vec<f64>,
     /// Tunnel ends in all.
     pub ends: u32,
-    /// Packets dropped for want of a way once both ends of a group were gone: so packets do go there.
-    pub dropped_without_any: u64,
 }
 
 /// Runs it in this process.
@@ -48,34 +49,57 @@ pub fn run(options: &Options, directory: &Path) -> Result<Lost, String> {
     let mut lost = Lost { ends: world.pes(), ..Lost::default() };
     thread::sleep(LOOK);
     for _ in 0..ROUNDS {
-        let before = plane.watch().workers();
-        let start = Instant::now();
-        plane.send([way(0, false)])?;
-        plane.commit()?;
-        lost.microseconds.push(start.elapsed().as_secs_f64() * 1e6);
-        thread::sleep(LOOK);
-        plane.send([way(0, true)])?;
-        plane.commit()?;
-        let moved = plane.since(&before);
-        let happened = forward::summary(&moved, 1);
-        if let Some((reason, count)) = happened.drops.first() {
-            return Err(format!("{count} packets were dropped as {reason} while a path was left"));
-        }
-        if happened.sent == 0 {
-            return Err("nothing was sent".into());
-        }
+        lost.acknowledged.push(other_path(&mut plane)?);
+        lost.seen.push(no_path(&mut plane)?);
     }
-    plane.send([way(0, false), way(1, false)])?;
-    plane.commit()?;
-    let slug = Drop::UnresolvedNexthop.slug();
-    let gone = window(&plane, LOOK).drops;
-    lost.dropped_without_any =
-        gone.iter().filter(|(reason, _)| reason == slug).map(|(_, count)| count).sum();
     plane.stop();
-    if lost.dropped_without_any == 0 {
-        return Err("no packet went through the tunnel ends that were taken away".into());
-    }
     Ok(lost)
+}
+
+/// One end of a group is lost: microseconds to the acknowledgement. No packet may be.
+fn other_path(plane: &mut Plane) -> Result<f64, String> {
+    let before = plane.watch().workers();
+    let start = Instant::now();
+    plane.send([way(0, false)])?;
+    plane.commit()?;
+    let microseconds = start.elapsed().as_secs_f64() * 1e6;
+    thread::sleep(LOOK);
+    plane.send([way(0, true)])?;
+    plane.commit()?;
+    let happened = forward::summary(&plane.since(&before), 1);
+    if let Some((reason, count)) = happened.drops.first() {
+        return Err(format!("{count} packets were dropped as {reason} while a path was left"));
+    }
+    if happened.sent == 0 {
+        return Err("nothing was sent".into());
+    }
+    Ok(microseconds)
+}
+
+/// The same with the other end gone before, so that packets show when they see it: they have no path left. Microseconds to the
+/// first of them.
+fn no_path(plane: &mut Plane) -> Result<f64, String> {
+    plane.send([way(1, false)])?;
+    plane.commit()?;
+    let unresolved = |plane: &Plane| {
+        let workers = plane.watch().workers();
+        workers.iter().map(|worker| worker.drops[Drop::UnresolvedNexthop.index()]).sum::<u64>()
+    };
+    let before = unresolved(plane);
+    let start = Instant::now();
+    plane.ask([way(0, false)])?;
+    while unresolved(plane) == before {
+        if start.elapsed() > PATIENCE {
+            return Err("no packet went through the tunnel ends that were taken away".into());
+        }
+        thread::yield_now();
+    }
+    let microseconds = start.elapsed().as_secs_f64() * 1e6;
+    plane.commit()?;
+    plane.send([way(0, true), way(1, true)])?;
+    plane.commit()?;
+    thread::sleep(LOOK);
+    Ok(microseconds)
 }
 
 /// A group for each site: its own end first, the next one's second.

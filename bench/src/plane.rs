@@ -124,12 +124,18 @@ impl Plane {
         sent
     }
 
+    /// Sends ops as a generation and does not wait.
+    pub fn ask(&mut self, ops: impl IntoIterator<Item = Op>) -> Result<Gen, String> {
+        self.generation += 1;
+        let generation = Gen(self.generation);
+        self.send(ops.into_iter().chain([Op::Commit { generation }]))?;
+        Ok(generation)
+    }
+
     /// Ends a generation and waits until every worker has passed it: no packet sees anything older.
     pub fn commit(&mut self) -> Result<Duration, String> {
         let start = Instant::now();
-        self.generation += 1;
-        let generation = Gen(self.generation);
-        self.send([Op::Commit { generation }])?;
+        let generation = self.ask([])?;
         self.wait(
             "an acknowledgement",
             |event| matches!(event, Event::Ack { generation: acked } if *acked >= generation),

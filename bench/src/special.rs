@@ -152,25 +152,27 @@ pub fn pic(options: &Options) -> Result<Entry, String> {
     let directory = write(&options, &scratch, "profile").map_err(named)?;
     let child = Child::start(&options, Part::Pic, &directory).map_err(named)?;
     let lost: Lost = child.finish().map_err(named)?;
-    let series = Series(lost.microseconds);
-    let most = series.0.iter().copied().fold(0.0, f64::max);
+    let (seen, acknowledged) = (Series(lost.seen), Series(lost.acknowledged));
+    let most = |series: &Series| series.0.iter().copied().fold(0.0, f64::max);
     let mut entry = Entry {
         profile: "pic".into(),
         mode: options.mode.name().into(),
         encap: options.encap.name().into(),
-        rounds: series.0.len(),
-        spread: series.spread(),
+        rounds: seen.0.len(),
+        spread: seen.spread(),
         note: format!(
-            "the way to one of {} tunnel ends taken away by one op, {} routes behind path groups: every worker past it after {:.0} us \
-             (median), {most:.0} us (worst); no packet dropped; with the second path gone too, {} dropped",
+            "one op takes away the way to one of {} tunnel ends, {} routes lead to path groups: seen by packets after {:.0} us \
+             (median; worst {:.0}), acknowledged for every worker after {:.0} us (worst {:.0}); no packet dropped while a path is left",
             lost.ends,
             options.routes,
-            series.median(),
-            lost.dropped_without_any
+            seen.median(),
+            most(&seen),
+            acknowledged.median(),
+            most(&acknowledged)
         ),
         ..Entry::default()
     };
-    entry.judge("milliseconds until every worker has passed", series.median() / 1000.0, 1.0);
+    entry.judge("milliseconds until packets see it", seen.median() / 1000.0, 1.0);
     Ok(entry)
 }
 
