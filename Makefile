@@ -6,13 +6,14 @@
 #   make fuzz            every fuzz target, FUZZ_SECONDS each (default 60)
 #   make bench           the standard profiles against testpmd: target/bench; BENCH=hot,mid runs those only
 #   make gate            instructions per packet against bench/instructions.toml; a slowed or broken pipeline must be noticed
-#   make soak            the data-plane scenarios again and again for SOAK_MINUTES (default 30)
+#   make million         a million routes over 1,000 VRFs, loaded, flapped ten times and withdrawn under a forwarding worker
+#   make soak            that, then the data-plane scenarios again and again for SOAK_MINUTES (default 30)
 #   make clean-lab       removes what an interrupted run may have left: namespaces, processes, run directories
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit gate fuzz lab lab-build bench soak clean-lab
+.PHONY: help setup demo test lint unit gate fuzz lab lab-build bench million soak clean-lab
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
@@ -62,7 +63,10 @@ bench: setup
 	cargo build --release --locked -p vrouter-bench -p vrouter-agent -p vrctl
 	target/release/vrouter-bench --standard target/bench --duration 0.6 $(if $(BENCH),--only $(BENCH))
 
-soak: lab-build
+million: setup
+	ROUTES=1000000 VRFS=1000 FLAPS=10 cargo test --release --locked -p vrouter-agent --test million -- --nocapture
+
+soak: lab-build million
 	tests/run --soak $(SOAK_MINUTES) $(T)
 
 clean-lab:

@@ -27,6 +27,7 @@ pub mod carrier;
 pub mod device;
 pub mod eal;
 pub mod error;
+pub mod heap;
 pub mod interface;
 pub mod lcore;
 mod limits;

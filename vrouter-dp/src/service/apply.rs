@@ -165,7 +165,10 @@ impl Service {
             }
             Op::PathDel { group, place } => self.writer.path_del(group, place)?,
             Op::RouteSet { vrf, prefix, nexthop } => self.writer.route_set(vrf, prefix, nexthop)?,
-            Op::RouteDel { vrf, prefix } => self.writer.route_del(vrf, prefix)?,
+            Op::RouteDel { vrf, prefix } => {
+                self.writer.route_del(vrf, prefix)?;
+                self.routes_gone += 1;
+            }
             Op::LabelSet { label, target } => self.writer.label_set(label, target)?,
             Op::LabelDel { label } => self.writer.label_del(label)?,
         }

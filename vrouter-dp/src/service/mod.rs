@@ -48,6 +48,10 @@ const PUNTS_PER_TURN: usize = 64;
 const PROBES_PER_TURN: usize = 16;
 /// Sleep of a turn that found nothing to do.
 const REST: Duration = Duration::from_micros(500);
+/// Deleted routes after which the process, agent included, holds much memory that it does not need.
+const MANY_ROUTES: u64 = 100_000;
+/// Rest after which that memory is given back: not in the middle of a flap.
+const QUIET: Duration = Duration::from_secs(1);
 /// Time between two looks at the links.
 const LINK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -98,6 +102,8 @@ pub struct Service {
     /// What a sweep has still to delete.
     stale: VecDeque<Op>,
     acks: VecDeque<(Token, Gen)>,
+    /// Routes deleted since free memory was given back.
+    routes_gone: u64,
     acked: Gen,
     next_link_look: Instant,
     actions: Vec<Action>,
@@ -147,6 +153,7 @@ impl Service {
             marks: Marks::default(),
             stale: VecDeque::new(),
             acks: VecDeque::new(),
+            routes_gone: 0,
             acked: Gen(0),
             next_link_look: Instant::now(),
             actions: Vec::new(),
@@ -165,6 +172,7 @@ impl Service {
 
     /// Works until `stop`, then gives the ports back.
     pub fn run(mut self, stop: &AtomicBool) -> Vec<ServicePort> {
+        let mut quiet_since = Instant::now();
         while !stop.load(Ordering::Acquire) {
             let now = Instant::now();
             let mut busy = self.apply_ops(now);
@@ -176,7 +184,13 @@ impl Service {
             busy |= self.go_on_with_snapshot(now);
             busy |= self.outbox.flush();
             self.writer.reclaim();
-            if !busy {
+            if busy {
+                quiet_since = now;
+            } else {
+                if self.routes_gone >= MANY_ROUTES && now >= quiet_since + QUIET {
+                    self.routes_gone = 0;
+                    dpdk::heap::trim();
+                }
                 thread::sleep(REST);
             }
         }
