@@ -145,3 +145,6 @@ impl Tables {
         self.adjacencies.load(id.index(), reader)
     }
 }
+
+#[cfg(test)]
+mod tests;
