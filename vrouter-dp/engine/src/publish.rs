@@ -147,7 +147,6 @@ pub struct View<'r, T> {
 
 impl<'r, T> View<'r, T> {
     /// Asks for the pointer to the record at `index`.
-    #[cfg(not(loom))]
     #[inline(always)]
     pub fn prefetch(&self, index: usize) {
         if let Some(row) = self.rows.get(index) {
@@ -156,7 +155,6 @@ impl<'r, T> View<'r, T> {
     }
 
     /// Asks for the first line of the record at `index`: waits for the pointer only if [`View::prefetch`] came too late.
-    #[cfg(not(loom))]
     #[inline(always)]
     pub fn prefetch_record(&self, index: usize) {
         if let Some(record) = self.load(index) {
