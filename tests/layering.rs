@@ -129,15 +129,16 @@ fn tables_do_not_know_stages_and_neither_knows_ports() {
         ("stage", &["seam::Op", "std::time", "Instant"][..]),
     ] {
         for file in rust_files(&engine.join(folder)) {
+            let relative = file.strip_prefix(&engine).unwrap();
+            if relative.components().any(|part| part.as_os_str() == "tests") {
+                continue;
+            }
             let text = code(&file);
             let product = text.split("#[cfg(test)]").next().unwrap_or_default();
             for word in forbidden {
                 if product.contains(&format!("{word}::")) || product.contains(&format!("::{word}"))
                 {
-                    wrong.push(format!(
-                        "{} uses {word}",
-                        file.strip_prefix(&engine).unwrap().display()
-                    ));
+                    wrong.push(format!("{} uses {word}", relative.display()));
                 }
             }
         }
