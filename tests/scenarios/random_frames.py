@@ -5,12 +5,22 @@ Breaks when: a header parser trusts a length field, so that a worker panics or l
 
 import os
 import random
+import time
 
 from lab.frames import GATEWAY_MAC, IP, UDP, Ether, Raw, tunnel
 from lab.net import check, equal
 from lab.worlds import OnePe, vrf
 
 COUNT = 4000
+
+
+def whole(frame):
+    """The frame, no fragment of IPv4 any more: the kernel keeps those to itself on these ports (docs/limits.md)."""
+    start = 18 if frame[12:14] == b"\x81\x00" else 14
+    if frame[start - 2:start] == b"\x08\x00" and len(frame) >= start + 8:
+        frame[start + 6] &= 0x40
+        frame[start + 7] = 0
+    return frame
 
 
 def run(lab):
@@ -40,11 +50,13 @@ def run(lab):
                 frame[chance.randrange(12, len(frame))] = chance.randrange(256)
             if n % 3 == 0:
                 del frame[chance.randrange(14, len(frame)):]
-        port.send(frame)
+        port.send(whole(frame))
+        if n % 100 == 99:
+            time.sleep(0.004)  # a worker on the sender's CPU gets its turn before the kernel's ring is full
     gateway.check_accounting()
     after = gateway.show("worker")
     came = sum(w["rx"] for w in after) - sum(w["rx"] for w in before)
-    check(came >= COUNT * 0.95, f"of {COUNT} frames {came} were received")
+    check(came >= COUNT * 0.98, f"of {COUNT} frames {came} were received")
     drops = gateway.drops()
     equal(drops.get("no-headroom", 0), 0, "packets without room for headers")
     check(len([n for n in drops.values() if n]) >= 8, f"many kinds of faults were told apart: {drops}")
