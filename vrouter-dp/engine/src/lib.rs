@@ -9,7 +9,7 @@ pub mod drops;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 #[cfg(not(feature = "fault-injection"))]
-#[allow(dead_code)] // Without the feature no fault can be set, and none is made.
+#[allow(dead_code, reason = "without the feature no fault can be set, and none is made")]
 mod fault;
 pub mod lab;
 pub mod pipeline;

@@ -1,6 +1,6 @@
 //! Asks the CPU to load what a later packet of the burst needs: one miss alone costs more than a whole packet, many at once
 //! cost little.
-#![allow(unsafe_code)] // WHY: the instruction has no safe form; decision 6.
+#![allow(unsafe_code, reason = "the instruction has no safe form; decision 6")]
 
 /// Asks for the cache line at the start of `value`.
 #[inline(always)]
