@@ -223,19 +223,6 @@ impl Fib {
         words.answer(root, word)
     }
 
-    /// Asks for the slot of an IPv4 address, in host order, in the root of its trie.
-    #[inline(always)]
-    pub fn prefetch_root(&self, trie: impl Into<Trie>, address: u32) {
-        self.words().prefetch(load(&self.roots4, trie.into()).enter4(address).0);
-    }
-
-    /// The same for IPv6.
-    #[inline(always)]
-    pub fn prefetch_root6(&self, trie: impl Into<Trie>, address: u128) {
-        let words = self.words();
-        words.prefetch(load(&self.roots6, trie.into()).enter6(words, address).0);
-    }
-
     /// Whether tunnel packets from `source` are accepted.
     #[inline]
     pub fn is_tunnel_source(&self, source: Ipv4Addr) -> bool {
