@@ -101,11 +101,8 @@ pub fn run(options: &Options, scratch: &Scratch) -> Result<Outcome, String> {
     let unit = unit(options, scratch)?;
 
     let processes = 1 + 2 * u32::from(options.against.is_some());
-    let (_pages, huge) = HugePages::reserve(process_mib(options) * processes);
     let mut options = options.clone();
-    if !huge && !options.eal.iter().any(|word| word == "--no-huge") {
-        options.eal.push("--no-huge".into());
-    }
+    let (_pages, huge) = HugePages::for_processes(&mut options, processes);
     let (mut ours, ready) = Child::forwarding(&options, &directory)?;
     let mut outcome =
         Outcome { ready, pool_mib: process_mib(&options), huge_pages: huge, ..Outcome::default() };

@@ -23,6 +23,15 @@ pub struct HugePages {
 }
 
 impl HugePages {
+    /// As [`HugePages::reserve`], for `processes` with these options, which say so if they have to do without.
+    pub fn for_processes(options: &mut Options, processes: u32) -> (HugePages, bool) {
+        let (pages, huge) = HugePages::reserve(process_mib(options) * processes);
+        if !huge && !options.eal.iter().any(|word| word == "--no-huge") {
+            options.eal.push("--no-huge".into());
+        }
+        (pages, huge)
+    }
+
     /// Sees to it that `mib` of huge pages are free. False in the second place if they are not to be had: then every program
     /// has to do with plain memory.
     pub fn reserve(mib: u32) -> (HugePages, bool) {

@@ -12,7 +12,7 @@ use crate::child::{Child, signal};
 use crate::contest::{Series, WARM_UP, cycles};
 use crate::files::{self, Scratch};
 use crate::forward::mbufs;
-use crate::memory::{HugePages, process_mib};
+use crate::memory::HugePages;
 use crate::operator;
 use crate::options::{Mode, Options};
 use crate::plane::worker_cpus;
@@ -43,10 +43,7 @@ fn compare(options: &Options) -> Result<Entry, String> {
     let directory = scratch.part("profile").map_err(|error| error.to_string())?;
     let world = World::new((&options).into());
     files::write(&options, &world, &directory).map_err(|error| format!("replay files: {error}"))?;
-    let (_pages, huge) = HugePages::reserve(2 * process_mib(&options));
-    if !huge {
-        options.eal.push("--no-huge".into());
-    }
+    let (_pages, _) = HugePages::for_processes(&mut options, 2);
     let product = Product::start(&options, &world, &directory)?;
     product.signal("STOP")?;
     let (mut ours, ready) = Child::forwarding(&options, &directory)?;

@@ -10,6 +10,7 @@ use crate::child::Child;
 use crate::contest::{self, Outcome};
 use crate::files::Scratch;
 use crate::forward::Window;
+use crate::memory::HugePages;
 use crate::options::{Options, Part};
 
 /// Exit code of a run whose baseline did not stand still: neither good nor bad.
@@ -110,7 +111,8 @@ pub fn measure(options: &Options, scratch: &Scratch) -> Result<Report, String> {
 /// A run of its own with timed bursts, so that reading the clock does not weigh on the rate.
 fn timed(options: &Options, scratch: &Scratch) -> Result<Window, String> {
     let directory = scratch.part("profile").map_err(|error| error.to_string())?;
-    let options = Options { sample_bursts: SAMPLE, ..options.clone() };
+    let mut options = Options { sample_bursts: SAMPLE, ..options.clone() };
+    let (_pages, _) = HugePages::for_processes(&mut options, 1);
     let (mut child, _) = Child::forwarding(&options, &directory)?;
     child.window(Duration::from_secs_f64(options.duration))
 }

@@ -33,10 +33,7 @@ struct Prepared {
 fn prepare(options: &Options, processes: u32) -> Result<Prepared, String> {
     let scratch = Scratch::new().map_err(|error| error.to_string())?;
     let mut options = Options { against: None, ..options.clone() };
-    let (pages, huge) = HugePages::reserve(process_mib(&options) * processes);
-    if !huge {
-        options.eal.push("--no-huge".into());
-    }
+    let (pages, _) = HugePages::for_processes(&mut options, processes);
     Ok(Prepared { options, scratch, _pages: pages })
 }
 
