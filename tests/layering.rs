@@ -25,11 +25,13 @@ const FREE: &[&str] = &["vrouter-bench", "vrouter-tests"];
 /// The only modules of `engine` that the agent may know.
 const SEAM: &[&str] = &["seam", "drops"];
 
-/// Where `unsafe` may stand: the FFI, the publication of tables, the prefetch instruction, the socket options.
+/// Where `unsafe` may stand: the FFI, the publication of tables, the prefetch instruction, the vectors of the lookup, the socket
+/// options.
 const UNSAFE: &[&str] = &[
     "ffi/",
     "vrouter-dp/engine/src/publish",
     "vrouter-dp/engine/src/prefetch",
+    "vrouter-dp/engine/src/table/fib/vector.rs",
     "bgp/src/io/sockopt",
 ];
 

@@ -20,7 +20,7 @@ use crate::counters::WorkerCounters;
 use crate::publish::{self, Domain, Reader, Slots};
 use crate::seam::{TunnelId, VifId, WorkerId};
 
-pub use fib::Fib;
+pub use fib::{Fib, Key4, Key6};
 pub use group::Group;
 pub use label::LabelTable;
 pub use nexthop::NexthopTable;

@@ -4,14 +4,15 @@ use super::Inner;
 use crate::pipeline::BATCH;
 use crate::seam::{NexthopId, VifId, VrfId};
 use crate::table::nexthop::DELIVER;
+use crate::table::{Key4, Key6};
 
 /// Packets on their way.
 #[derive(Debug)]
 pub(crate) struct Burst {
     pub inners: [Inner; BATCH],
     /// What is looked up of IPv4, and of IPv6.
-    pub v4: [(VrfId, u32); BATCH],
-    pub v6: [(VrfId, u128); BATCH],
+    pub v4: [Key4; BATCH],
+    pub v6: [Key6; BATCH],
     /// What was found.
     pub found: [NexthopId; BATCH],
     /// How many there are, those included that ended.
@@ -32,8 +33,8 @@ impl Default for Burst {
     fn default() -> Self {
         Burst {
             inners: [Inner::own(VrfId::MASTER); BATCH],
-            v4: [(VrfId::MASTER, 0); BATCH],
-            v6: [(VrfId::MASTER, 0); BATCH],
+            v4: [Key4::default(); BATCH],
+            v6: [Key6::default(); BATCH],
             found: [NexthopId(0); BATCH],
             count: 0,
             ended: 0,

@@ -21,6 +21,7 @@ use super::{Context, End, Family, Inner, Place, Run, Step, is_multicast, policy,
 use crate::drops::{Drop, Punt};
 use crate::pipeline::BATCH;
 use crate::seam::{LabelTarget, VrfId};
+use crate::table::{Key4, Key6};
 
 /// An IPv4 packet from an instance, that begins at `start`: there is nothing around it.
 #[inline(always)]
@@ -282,7 +283,7 @@ fn v4(
     check(source)?;
     let (start, length, family) = (start as u8, total_len, Family::V4);
     burst.inners[place % BATCH] = Inner { start, length, family, ..inner };
-    burst.v4[place % BATCH] = (inner.vrf, destination);
+    burst.v4[place % BATCH] = Key4::new(inner.vrf, destination);
     Ok(())
 }
 
@@ -330,7 +331,7 @@ fn v6(
     let length = u16::try_from(ip.total_len()).map_err(|_| Drop::Malformed)?;
     let (start, family) = (start as u8, Family::V6);
     burst.inners[place % BATCH] = Inner { start, length, family, ..inner };
-    burst.v6[place % BATCH] = (inner.vrf, destination);
+    burst.v6[place % BATCH] = Key6::new(inner.vrf, destination);
     burst.ipv6 |= 1 << place;
     Ok(())
 }

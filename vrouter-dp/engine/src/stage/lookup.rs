@@ -13,7 +13,7 @@ use super::{Context, End, Family, Inner, Origin, Step, flow};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::pipeline::BATCH;
-use crate::seam::{Encapsulation, GroupId, Nexthop, TunnelId, VifId};
+use crate::seam::{Encapsulation, GroupId, Nexthop, NexthopId, TunnelId, VifId};
 use crate::table::nexthop::{To, Word};
 use crate::table::{Adjacency, Fib, Tunnel, Vif};
 
@@ -40,39 +40,55 @@ impl Way<'_> {
     }
 }
 
-/// Finds the best route of every packet that needs one: of a scattered burst all together, so that their misses overlap. Else most
-/// of what they need is at hand, and one after the other costs less.
+/// Finds the best route of every packet that needs one, all together where that costs less: always with vectors, else for a
+/// scattered burst, whose misses then overlap. Without either, most of what they need is at hand, and one by one is the shortest way.
 #[inline(always)]
 pub(crate) fn routes(context: &Context<'_>, burst: &mut Burst) {
     let fib = context.tables.fib;
-    let scattered = burst.is_scattered(context.changes);
+    let together = fib.prefers_batches() || burst.is_scattered(context.changes);
     let (v4, v6) = (burst.is_v4() == burst.all(), burst.is_v6() == burst.all());
     let count = burst.count.min(BATCH);
     let Burst { v4: keys4, v6: keys6, found, .. } = burst;
     let (keys4, keys6, found) = (&keys4[..count], &keys6[..count], &mut found[..count]);
-    if v4 && !scattered {
-        for ((vrf, address), found) in keys4.iter().zip(found) {
-            *found = fib.lookup(*vrf, (*address).into());
-        }
-    } else if v4 {
+    if v4 && together {
         fib.lookup_batch(keys4, found);
-    } else if v6 && scattered {
+    } else if v4 {
+        for (key, found) in keys4.iter().zip(found) {
+            *found = fib.lookup(key.trie(), key.address().into());
+        }
+    } else if v6 && together {
         fib.lookup6_batch(keys6, found);
     } else {
         mixed(fib, burst);
     }
 }
 
-/// As [`routes`], when some are IPv6 or need no lookup.
+/// Packets of a family in a mixed burst from which on all are looked up, whoever needs it.
+const MANY: u32 = 8;
+
+/// As [`routes`], when some are IPv6 or need no lookup. Their keys of the other family are left from earlier bursts.
 #[inline(never)]
 fn mixed(fib: &Fib, burst: &mut Burst) {
-    for place in places(burst.is_v4()) {
-        let (vrf, address) = burst.v4[place];
-        burst.found[place] = fib.lookup(vrf, address.into());
+    let (v4, v6) = (burst.is_v4(), burst.is_v6());
+    let count = burst.count.min(BATCH);
+    let mut found = [NexthopId(0); BATCH];
+    if fib.prefers_batches() && v4.count_ones() >= MANY {
+        fib.lookup_batch(&burst.v4[..count], &mut found[..count]);
+        places(v4).for_each(|place| burst.found[place] = found[place]);
+    } else {
+        for place in places(v4) {
+            let key = burst.v4[place];
+            burst.found[place] = fib.lookup(key.trie(), key.address().into());
+        }
     }
-    for place in places(burst.is_v6()) {
-        let (vrf, address) = burst.v6[place];
-        burst.found[place] = fib.lookup6(vrf, address.into());
+    if fib.prefers_batches() && v6.count_ones() >= MANY {
+        fib.lookup6_batch(&burst.v6[..count], &mut found[..count]);
+        places(v6).for_each(|place| burst.found[place] = found[place]);
+    } else {
+        for place in places(v6) {
+            let key = burst.v6[place];
+            burst.found[place] = fib.lookup6(key.trie(), key.address().into());
+        }
     }
 }
 

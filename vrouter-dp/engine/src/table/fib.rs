@@ -26,6 +26,8 @@ mod routes;
 mod slabs;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(not(target_arch = "x86_64"), path = "fib/no_vector.rs")]
+mod vector;
 mod writer;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -35,6 +37,8 @@ use crate::chunks;
 use crate::prefetch::prefetch;
 use crate::seam::{NexthopId, VrfId};
 
+pub use batch::{Key4, Key6};
+use vector::Vectors;
 pub use writer::FibWriter;
 
 /// Words of the nodes of all tries: 1 GiB when all are used, nothing before.
@@ -100,28 +104,33 @@ impl Root {
         self.0 as u32
     }
 
-    /// The place of an IPv4 address in the words, and the address from the bits on that are below; place 0, which has no answer, if
-    /// the address is outside of the root.
+    #[inline(always)]
+    const fn how(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The place of an IPv4 address in the words, and how many bits of the address that takes; place 0, which has no answer, if the
+    /// address is outside of the root.
     #[inline(always)]
     const fn enter4(self, address: u32) -> (u32, u32) {
-        let how = (self.0 >> 32) as u32;
+        let how = self.how();
         let slot = (address ^ how & Root::EXPECTED).wrapping_shr(how);
         let outside = slot.wrapping_shr(how >> 5);
         let place = if outside == 0 { self.base().wrapping_add(slot) } else { 0 };
-        (place, address.wrapping_shl(how.wrapping_neg()))
+        (place, how.wrapping_neg() & 31)
     }
 
     /// The same for IPv6.
     #[inline(always)]
-    fn enter6(self, words: Words<'_>, address: u128) -> (u32, u128) {
+    fn enter6(self, words: Words<'_>, address: u128) -> (u32, u32) {
         let base = self.base();
-        let how = (self.0 >> 32) as u32;
+        let how = self.how();
         let half = |back| u64::from(words.get(base.wrapping_sub(back)));
         let expected = half(3) << 32 | half(2);
         let slot = ((address >> 64) as u64 ^ expected).wrapping_shr(how);
         let outside = slot.wrapping_shr(how >> 6 & 31);
         let place = if outside == 0 { base.wrapping_add(slot as u32) } else { 0 };
-        (place, address << (64 - (how & 63)))
+        (place, 64 - (how & 63))
     }
 }
 
@@ -178,6 +187,8 @@ pub struct Fib {
     roots6: Box<[AtomicU64]>,
     /// Word 0 belongs to no block.
     words: Box<[AtomicU32]>,
+    /// What batches are looked up with, if the CPU has it.
+    vectors: Option<Vectors>,
 }
 
 impl Fib {
@@ -192,6 +203,7 @@ impl Fib {
             roots4: chunks::zeroed(TRIES),
             roots6: chunks::zeroed(TRIES),
             words: chunks::most(words.min(WORDS)),
+            vectors: Vectors::new(),
         }
     }
 
@@ -199,7 +211,8 @@ impl Fib {
     #[inline]
     pub fn lookup(&self, trie: impl Into<Trie>, address: Ipv4Addr) -> NexthopId {
         let (root, words) = (load(&self.roots4, trie.into()), self.words());
-        let (place, mut rest) = root.enter4(address.to_bits());
+        let (place, taken) = root.enter4(address.to_bits());
+        let mut rest = address.to_bits().wrapping_shl(taken);
         let mut word = words.get(place);
         while word & CHILD != 0 {
             let (next, bits) = words.step(word, rest);
@@ -213,7 +226,8 @@ impl Fib {
     #[inline]
     pub fn lookup6(&self, trie: impl Into<Trie>, address: Ipv6Addr) -> NexthopId {
         let (root, words) = (load(&self.roots6, trie.into()), self.words());
-        let (place, mut rest) = root.enter6(words, address.to_bits());
+        let (place, taken) = root.enter6(words, address.to_bits());
+        let mut rest = address.to_bits() << (taken & 127);
         let mut word = words.get(place);
         while word & CHILD != 0 {
             let (next, bits) = words.step(word, (rest >> 96) as u32);

@@ -1,10 +1,66 @@
-//! Lookup of many addresses at once: what one would wait for is asked for while the others go on.
+//! Lookup of many addresses at once: what one would wait for is asked for while the others go on. With vectors where the CPU has
+//! them (`vector.rs`), else step by step.
 
-use super::{CHILD, Fib, INDEX, Root, Words, load};
-use crate::seam::{NexthopId, VrfId};
+use super::{CHILD, Fib, INDEX, Root, Trie, Words, load};
+use crate::seam::NexthopId;
 
 /// Addresses that go together.
 const BURST: usize = 64;
+
+/// Fewer than these are looked up one after the other: vectors would be nearly empty.
+const FEW: usize = 6;
+
+/// What is looked up: an IPv4 address, in host order, in a trie. In this form, so that vectors of keys are read as they are.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(8))]
+pub struct Key4 {
+    address: u32,
+    trie: u32,
+}
+
+impl Key4 {
+    #[inline(always)]
+    pub fn new(trie: impl Into<Trie>, address: u32) -> Key4 {
+        Key4 { address, trie: trie.into().0 as u32 }
+    }
+
+    #[inline(always)]
+    pub const fn address(self) -> u32 {
+        self.address
+    }
+
+    #[inline(always)]
+    pub const fn trie(self) -> Trie {
+        Trie(self.trie as usize)
+    }
+}
+
+/// The same for IPv6.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(32))]
+pub struct Key6 {
+    upper: u64,
+    lower: u64,
+    trie: u32,
+}
+
+impl Key6 {
+    #[inline(always)]
+    pub fn new(trie: impl Into<Trie>, address: u128) -> Key6 {
+        let (upper, lower) = ((address >> 64) as u64, address as u64);
+        Key6 { upper, lower, trie: trie.into().0 as u32 }
+    }
+
+    #[inline(always)]
+    pub const fn address(self) -> u128 {
+        (self.upper as u128) << 64 | self.lower as u128
+    }
+
+    #[inline(always)]
+    pub const fn trie(self) -> Trie {
+        Trie(self.trie as usize)
+    }
+}
 
 /// A lookup that is not at its end.
 #[derive(Clone, Copy)]
@@ -12,30 +68,53 @@ struct Walk<A> {
     root: Root,
     /// Its last word, or at first the place of it.
     word: u32,
-    key: u32,
+    at: u32,
     rest: A,
 }
 
 impl<A: Default> Default for Walk<A> {
     fn default() -> Self {
-        Walk { root: Root(0), word: 0, key: 0, rest: A::default() }
+        Walk { root: Root(0), word: 0, at: 0, rest: A::default() }
     }
 }
 
 impl Fib {
-    /// [`Fib::lookup`] for each address, in host order, in its VRF. Answers beyond the keys stay as they are, keys beyond the answers
-    /// are not looked up.
-    pub fn lookup_batch(&self, keys: &[(VrfId, u32)], answers: &mut [NexthopId]) {
+    /// Whether a batch costs less than its lookups one by one, wherever its keys lie.
+    #[inline]
+    pub fn prefers_batches(&self) -> bool {
+        self.vectors.is_some()
+    }
+
+    /// [`Fib::lookup`] for each key. Answers beyond the keys stay as they are, keys beyond the answers are not looked up.
+    #[inline]
+    pub fn lookup_batch(&self, keys: &[Key4], answers: &mut [NexthopId]) {
+        match self.vectors.filter(|_| keys.len() >= FEW) {
+            Some(vectors) => vectors.lookup4(self, keys, answers),
+            None => self.stepwise4(keys, answers),
+        }
+    }
+
+    /// The same for IPv6.
+    #[inline]
+    pub fn lookup6_batch(&self, keys: &[Key6], answers: &mut [NexthopId]) {
+        match self.vectors.filter(|_| keys.len() >= FEW) {
+            Some(vectors) => vectors.lookup6(self, keys, answers),
+            None => self.stepwise6(keys, answers),
+        }
+    }
+
+    pub(super) fn stepwise4(&self, keys: &[Key4], answers: &mut [NexthopId]) {
         let words = self.words();
         let mut walks = [Walk::default(); BURST];
         for (keys, answers) in keys.chunks(BURST).zip(answers.chunks_mut(BURST)) {
             let places = walks.iter_mut().zip(keys.iter().zip(0..answers.len() as u32));
             let mut count = 0;
-            for (walk, ((vrf, address), key)) in places {
-                let root = load(&self.roots4, (*vrf).into());
-                let (word, rest) = root.enter4(*address);
+            for (walk, (key, at)) in places {
+                let root = load(&self.roots4, key.trie());
+                let (word, taken) = root.enter4(key.address);
+                let rest = key.address.wrapping_shl(taken);
                 words.prefetch(word);
-                *walk = Walk { root, word, key, rest };
+                *walk = Walk { root, word, at, rest };
                 count += 1;
             }
             finish(words, &mut walks[..count], answers, |word, rest| {
@@ -45,18 +124,18 @@ impl Fib {
         }
     }
 
-    /// The same for IPv6.
-    pub fn lookup6_batch(&self, keys: &[(VrfId, u128)], answers: &mut [NexthopId]) {
+    pub(super) fn stepwise6(&self, keys: &[Key6], answers: &mut [NexthopId]) {
         let words = self.words();
         let mut walks = [Walk::default(); BURST];
         for (keys, answers) in keys.chunks(BURST).zip(answers.chunks_mut(BURST)) {
             let places = walks.iter_mut().zip(keys.iter().zip(0..answers.len() as u32));
             let mut count = 0;
-            for (walk, ((vrf, address), key)) in places {
-                let root = load(&self.roots6, (*vrf).into());
-                let (word, rest) = root.enter6(words, *address);
+            for (walk, (key, at)) in places {
+                let root = load(&self.roots6, key.trie());
+                let (word, taken) = root.enter6(words, key.address());
+                let rest = key.address() << (taken & 127);
                 words.prefetch(word);
-                *walk = Walk { root, word, key, rest };
+                *walk = Walk { root, word, at, rest };
                 count += 1;
             }
             finish(words, &mut walks[..count], answers, |word, rest: u128| {
@@ -87,7 +166,7 @@ fn finish<A: Copy>(
         for at in 0..going {
             let Some(mut walk) = walks.get(at).copied() else { break };
             if walk.word & CHILD == 0 {
-                if let Some(answer) = answers.get_mut(walk.key as usize) {
+                if let Some(answer) = answers.get_mut(walk.at as usize) {
                     *answer = words.answer(walk.root, walk.word);
                 }
                 continue;

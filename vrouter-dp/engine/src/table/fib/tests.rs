@@ -1,5 +1,6 @@
 //! The tries against a naive model, and what they cost.
 
+mod batch;
 mod model;
 mod size;
 mod threads;
@@ -96,21 +97,27 @@ impl Bench {
         self.writer.remove(VRF.into(), prefix).unwrap().0
     }
 
-    /// The answer for an address, by the single and by the batch lookup.
+    /// The answer for an address, by the single lookup and by both of a batch.
     fn lookup(&self, kind: Kind, key: u128) -> u32 {
-        let mut batch = [NexthopId(u32::MAX)];
+        let none = NexthopId(u32::MAX);
+        let (mut stepwise, mut batch) = ([none], [none; 7]);
         let single = match kind {
             Kind::Four => {
                 let address = (key >> 96) as u32;
-                self.fib.lookup_batch(&[(VRF, address)], &mut batch);
+                let key = Key4::new(VRF, address);
+                self.fib.stepwise4(&[key], &mut stepwise);
+                self.fib.lookup_batch(&[key; 7], &mut batch);
                 self.fib.lookup(VRF, address.into())
             }
             Kind::Six => {
-                self.fib.lookup6_batch(&[(VRF, key)], &mut batch);
-                self.fib.lookup6(VRF, key.into())
+                let address = key;
+                let key = Key6::new(VRF, address);
+                self.fib.stepwise6(&[key], &mut stepwise);
+                self.fib.lookup6_batch(&[key; 7], &mut batch);
+                self.fib.lookup6(VRF, address.into())
             }
         };
-        assert_eq!(single, batch[0]);
+        assert_eq!((single, [single; 7]), (stepwise[0], batch));
         single.0
     }
 

@@ -64,11 +64,11 @@ fn ladder(kind: Kind) {
                         Kind::Four => {
                             let address = (probe >> 96) as u32;
                             batch[7] = fib.lookup(VRF, address.into());
-                            fib.lookup_batch(&[(VRF, address); 7], &mut batch);
+                            fib.lookup_batch(&[Key4::new(VRF, address); 7], &mut batch);
                         }
                         Kind::Six => {
                             batch[7] = fib.lookup6(VRF, probe.into());
-                            fib.lookup6_batch(&[(VRF, probe); 7], &mut batch);
+                            fib.lookup6_batch(&[Key6::new(VRF, probe); 7], &mut batch);
                         }
                     }
                     let last = begun.load(Ordering::SeqCst);
