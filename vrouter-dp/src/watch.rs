@@ -55,6 +55,7 @@ pub struct WorkerShared {
 #[derive(Debug)]
 pub struct Samples {
     buckets: [Counter; BUCKETS],
+    gaps: [Counter; BUCKETS],
     packets: Counter,
     spans: [Counter; SPANS],
 }
@@ -63,6 +64,7 @@ impl Default for Samples {
     fn default() -> Self {
         Samples {
             buckets: array::from_fn(|_| Counter::default()),
+            gaps: array::from_fn(|_| Counter::default()),
             packets: Counter::default(),
             spans: array::from_fn(|_| Counter::default()),
         }
@@ -73,6 +75,16 @@ impl Samples {
     /// Service times so far, cycles.
     pub fn histogram(&self) -> Histogram {
         Histogram { counts: array::from_fn(|bucket| self.buckets[bucket].value()) }
+    }
+
+    /// Times between turns so far, cycles.
+    pub fn gaps(&self) -> Histogram {
+        Histogram { counts: array::from_fn(|bucket| self.gaps[bucket].value()) }
+    }
+
+    /// Adds the time from the end of a turn with packets to the end of the next one.
+    pub fn gap(&self, cycles: u64) {
+        self.gaps[Histogram::bucket(cycles)].add(1);
     }
 
     /// Packets so far.
@@ -209,6 +221,9 @@ pub struct WorkerFigures {
     pub longest_sleep: u64,
     /// Service times of the timed bursts, cycles: from before receiving to after sending.
     pub burst_cycles: Histogram,
+    /// Cycles from the end of a turn with packets to the end of the next, if bursts are timed: while packets keep coming, how long
+    /// one may wait for its turn.
+    pub gap_cycles: Histogram,
     /// Packets of the timed bursts.
     pub timed_packets: u64,
     /// Cycles of the timed bursts by span; names by [`span_name`].
@@ -220,6 +235,9 @@ impl WorkerFigures {
     pub(crate) fn of(shared: &WorkerShared, counters: &WorkerCounters) -> WorkerFigures {
         let (mut figures, settled) = shared.consistent(|| WorkerFigures::read(shared, counters));
         figures.queued = if settled { 0 } else { figures.inside() };
+        // They need not add up with the others, and are many: read once, not between two turns.
+        figures.burst_cycles = shared.samples.histogram();
+        figures.gap_cycles = shared.samples.gaps();
         figures
     }
 
@@ -249,7 +267,8 @@ impl WorkerFigures {
             sleeps: shared.sleeps.value(),
             slept_cycles: shared.slept_cycles.value(),
             longest_sleep: shared.longest_sleep.value(),
-            burst_cycles: samples.histogram(),
+            burst_cycles: Histogram::default(),
+            gap_cycles: Histogram::default(),
             timed_packets: samples.packets(),
             spans: samples.spans(),
         }
@@ -287,16 +306,19 @@ impl WorkerFigures {
             slept_cycles: self.slept_cycles - earlier.slept_cycles,
             longest_sleep: self.longest_sleep,
             burst_cycles: self.burst_cycles.since(&earlier.burst_cycles),
+            gap_cycles: self.gap_cycles.since(&earlier.gap_cycles),
             timed_packets: self.timed_packets - earlier.timed_packets,
             spans: array::from_fn(|span| self.spans[span] - earlier.spans[span]),
         }
     }
 }
 
-/// Buckets of a [`Histogram`]: four for each power of two, up to 2^40.
-pub const BUCKETS: usize = 160;
+/// Buckets of a [`Histogram`] for each power of two.
+const FINE: usize = 16;
+/// Buckets of a [`Histogram`]: up to 2^40.
+pub const BUCKETS: usize = FINE * 37;
 
-/// How often a value fell between two bounds that are at most a quarter apart.
+/// How often a value fell between two bounds that are at most a sixteenth apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     /// By bucket; the bounds are [`Histogram::largest`].
@@ -313,21 +335,20 @@ impl Histogram {
     /// The bucket of a value; values beyond the last bucket are in it.
     #[inline]
     pub fn bucket(value: u64) -> usize {
-        if value < 4 {
+        if value < FINE as u64 {
             return value as usize;
         }
-        let exponent = value.ilog2();
-        let quarter = (value >> (exponent - 2)) & 3;
-        ((exponent as usize - 1) * 4 + quarter as usize).min(BUCKETS - 1)
+        let above = (value.ilog2() - FINE.ilog2()) as usize;
+        (above * FINE + (value >> above) as usize).min(BUCKETS - 1)
     }
 
     /// Largest value of a bucket.
     pub fn largest(bucket: usize) -> u64 {
         let next = bucket + 1;
-        if next < 4 {
+        if next < FINE {
             return bucket as u64;
         }
-        ((4 + next as u64 % 4) << (next / 4 - 1)) - 1
+        (((FINE + next % FINE) as u64) << (next / FINE - 1)) - 1
     }
 
     /// Values in all.
@@ -346,6 +367,13 @@ impl Histogram {
             }
         }
         0
+    }
+
+    /// All of these together.
+    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Histogram>) -> Histogram {
+        all.into_iter().fold(Histogram::default(), |sum, one| Histogram {
+            counts: array::from_fn(|bucket| sum.counts[bucket] + one.counts[bucket]),
+        })
     }
 
     /// What came since `earlier`.
@@ -379,8 +407,21 @@ mod tests {
         (1..=1000u64).for_each(|value| histogram.counts[Histogram::bucket(value)] += 1);
         for (per_million, exact) in [(500_000, 500), (990_000, 990), (999_000, 999)] {
             let bound = histogram.quantile(per_million);
-            assert!((exact..=exact * 5 / 4).contains(&bound), "{per_million}: {bound}");
+            assert!((exact..=exact * 17 / 16).contains(&bound), "{per_million}: {bound}");
         }
+    }
+
+    #[test]
+    fn histograms_add_up_and_come_apart() {
+        let of = |values: &[u64]| {
+            let mut histogram = Histogram::default();
+            values.iter().for_each(|value| histogram.counts[Histogram::bucket(*value)] += 1);
+            histogram
+        };
+        let (one, other) = (of(&[3, 100, 100]), of(&[100, 1 << 30]));
+        let sum = Histogram::sum([&one, &other]);
+        assert_eq!(sum, of(&[3, 100, 100, 100, 1 << 30]));
+        assert_eq!(sum.since(&one), other);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::plan::{Plan, Spread, WorkerPlan};
 use crate::punt::{self, ServiceRings, WorkerRings};
 use crate::topology;
 use crate::watch::{SPANS, span_name};
-use crate::worker::{HANDOFF, Handed, Inlet, Lane, Outlets, Source, Way};
+use crate::worker::{HANDOFF, Handed, Hold, Inlet, Lane, Outlets, Source, Way};
 
 /// What each worker gets.
 pub struct Wiring {
@@ -130,7 +130,7 @@ impl Wiring {
         for (queue, home) in queues.rx.into_iter().zip(owners.rx.iter().copied()) {
             let lane = Arc::new(Lane::new(queue, always));
             for (index, worker) in self.workers.iter_mut().enumerate() {
-                let inlet = Inlet { port, home, source: Source::Lane(Arc::clone(&lane)) };
+                let inlet = Inlet { port, home, source: Source::Lane(Hold::new(&lane)) };
                 if index == home { &mut worker.inlets } else { &mut worker.helps }.push(inlet);
             }
         }
@@ -153,7 +153,7 @@ impl Wiring {
         self.workers.into_iter().map(|wired| {
             let mut inlets = wired.inlets;
             let lane = |inlet: &Inlet| match &inlet.source {
-                Source::Lane(lane) => Some(Arc::clone(lane)),
+                Source::Lane(hold) => Some(hold.lane()),
                 Source::Own(_) => None,
             };
             let lanes = inlets.iter().filter_map(lane).collect();

@@ -21,7 +21,7 @@ use engine::pipeline::{self, Probe};
 use engine::seam::PortId;
 use engine::{PuntMeta, Verdict, WorkerState};
 
-pub use lane::Lane;
+pub use lane::{Hold, Lane};
 pub use send::{Handed, Outlets, Way};
 
 use crate::frame::Frame;
@@ -41,7 +41,7 @@ pub enum Source {
     /// A queue of its own.
     Own(RxQueue),
     /// A queue that others help with, or another's that it helps with.
-    Lane(Arc<Lane>),
+    Lane(Hold),
 }
 
 /// A receive queue as a worker sees it.
@@ -131,7 +131,7 @@ impl Worker {
         for inlet in self.inlets {
             match inlet.source {
                 Source::Own(queue) => own.push(queue),
-                Source::Lane(lane) => lanes.push(lane),
+                Source::Lane(hold) => lanes.push(hold.lane()),
             }
         }
         let (transmit, send) = self.outlets.into_queues();
@@ -160,6 +160,9 @@ impl Worker {
             if turn.worked {
                 let useful = now.wrapping_sub(last).saturating_sub(turn.waited);
                 self.shared.useful_cycles.add(useful);
+                if self.limits.sample_bursts > 0 {
+                    self.shared.samples.gap(now.wrapping_sub(last_work));
+                }
                 last_work = now;
             }
             last = now;
@@ -290,8 +293,8 @@ impl Worker {
             return 0;
         }
         let start = dpdk::cycles();
-        // At the end of the process the others may have gone: order does not matter then.
-        while !lane.may_leave(ticket) && !self.shared.stop.load(Ordering::Relaxed) {
+        // Also when told to stop: a worker leaves its loop without a ticket, so that every earlier one gets its turn.
+        while !lane.may_leave(ticket) && !lane.abandoned() {
             hint::spin_loop();
         }
         let waited = dpdk::cycles().wrapping_sub(start);

@@ -6,8 +6,10 @@
 //!
 //! A worker has one burst at a time, and a ticket waits only for earlier ones: nobody waits in a circle.
 
-use std::sync::Mutex;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use crossbeam_utils::CachePadded;
 use dpdk::{Batch, RxQueue};
@@ -27,6 +29,39 @@ pub struct Lane {
     /// Its owner has more than it can do.
     hot: CachePadded<AtomicBool>,
     always: bool,
+    /// A worker is gone, perhaps with a ticket: nobody waits for its turn any more.
+    abandoned: AtomicBool,
+}
+
+/// A worker's hold on a lane. A panic of the worker abandons the lane, so that others do not wait for ever.
+pub struct Hold(Arc<Lane>);
+
+impl Hold {
+    /// For one worker.
+    pub fn new(lane: &Arc<Lane>) -> Hold {
+        Hold(Arc::clone(lane))
+    }
+
+    /// The lane.
+    pub fn lane(&self) -> Arc<Lane> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Deref for Hold {
+    type Target = Lane;
+
+    fn deref(&self) -> &Lane {
+        &self.0
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.abandoned.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 struct Receiving {
@@ -43,6 +78,7 @@ impl Lane {
             leaving: CachePadded::default(),
             hot: CachePadded::new(AtomicBool::new(always)),
             always,
+            abandoned: AtomicBool::new(false),
         }
     }
 
@@ -86,6 +122,12 @@ impl Lane {
     #[inline]
     pub fn may_leave(&self, ticket: u64) -> bool {
         self.leaving.load(Ordering::Acquire) == ticket
+    }
+
+    /// Whether a ticket may never get its turn, as a worker panicked: the process ends then, and order does not matter.
+    #[cold]
+    pub fn abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// All packets of the ticket have left.

@@ -25,6 +25,7 @@ struct World {
     pool: Pool,
     writer: TablesWriter,
     shared: Vec<Arc<WorkerShared>>,
+    lanes: Vec<Arc<Lane>>,
     running: Vec<LcoreHandle<Worker>>,
     hz: u64,
 }
@@ -48,9 +49,10 @@ impl World {
         }
         let cpus = lcore::allowed();
         let hz = dpdk::hz(eal);
-        let (mut shared, mut running) = (vec![], vec![]);
+        let (mut shared, mut running, mut lanes) = (vec![], vec![], vec![]);
         for (index, share) in wiring.shares().enumerate() {
             let cpu = cpus[index % cpus.len()];
+            lanes.extend(share.lanes);
             let published = Arc::new(WorkerShared::new(cpu as u16));
             let worker = Worker {
                 index,
@@ -70,7 +72,7 @@ impl World {
             running.push(lcore::spawn(eal, cpu, "worker", run).unwrap());
             shared.push(published);
         }
-        World { far, pool, writer, shared, running, hz }
+        World { far, pool, writer, shared, lanes, running, hz }
     }
 
     fn counters(&self, worker: usize) -> &WorkerCounters {
@@ -112,6 +114,7 @@ impl World {
 
     /// Ends the workers. Then nothing is inside, and all buffers are back.
     fn end(mut self) {
+        self.lanes.clear();
         self.shared.iter().for_each(|shared| shared.stop.store(true, Ordering::Relaxed));
         let workers: Vec<Worker> =
             self.running.drain(..).map(|running| running.join().unwrap()).collect();
@@ -265,6 +268,69 @@ fn shared_queues_keep_the_order_of_every_flow() {
         }
         let helped: u64 = world.shared.iter().map(|shared| shared.helped.value()).sum();
         assert!(helped > 100);
+        world.end();
+    });
+}
+
+/// Takes a burst of the gateway port's queue before the workers do; its ticket.
+fn take_first(world: &mut World, batch: &mut Batch<Frame>) -> (Arc<Lane>, u64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(Instant::now() < deadline, "the workers are always first");
+        world.far[1].inject(0, world.pool.alloc_from(&frame(0, 1)).unwrap()).unwrap();
+        for lane in &world.lanes {
+            if let Some(ticket) = lane.take(batch, 1) {
+                return (Arc::clone(lane), ticket);
+            }
+        }
+        world.far[1].collect(0, &mut Batch::new());
+    }
+}
+
+/// A worker that has a packet behind one that never leaves, and is told to stop; what came out of it.
+fn stopped_behind(world: &mut World, rescue: impl FnOnce(&Arc<Lane>, u64)) {
+    let mut held = Batch::empty();
+    let (lane, ticket) = take_first(world, &mut held);
+    world.drain();
+    let before = world.sum(|c| c.rx.value());
+    world.far[1].inject(0, world.pool.alloc_from(&frame(0, 2)).unwrap()).unwrap();
+    while world.sum(|c| c.rx.value()) == before {
+        thread::yield_now();
+    }
+    world.shared.iter().for_each(|shared| shared.stop.store(true, Ordering::Relaxed));
+    thread::sleep(Duration::from_millis(50));
+    let mut out = Batch::new();
+    assert_eq!(world.far[1].collect(0, &mut out), 0, "it overtook");
+    rescue(&lane, ticket);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.far[1].collect(0, &mut out) == 0 {
+        assert!(Instant::now() < deadline, "it never left");
+        thread::yield_now();
+    }
+    world.drain();
+}
+
+#[test]
+fn a_worker_that_is_told_to_stop_keeps_the_order() {
+    alone("worker::tests::a_worker_that_is_told_to_stop_keeps_the_order", || {
+        let mut world = World::start(Spread::On, LIMITS);
+        stopped_behind(&mut world, |lane, ticket| lane.left(ticket));
+        world.end();
+    });
+}
+
+#[test]
+fn nobody_waits_for_a_worker_that_panicked() {
+    alone("worker::tests::nobody_waits_for_a_worker_that_panicked", || {
+        let mut world = World::start(Spread::On, LIMITS);
+        stopped_behind(&mut world, |lane, _| {
+            let hold = Hold::new(lane);
+            let end = thread::spawn(move || {
+                let _hold = hold;
+                std::panic::resume_unwind(Box::new(()));
+            });
+            assert!(end.join().is_err());
+        });
         world.end();
     });
 }
