@@ -8,7 +8,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::forward::{Ready, Window};
+use crate::frames::replay_frames;
 use crate::options::{Options, Part};
+
+/// Between letting a process go on and measuring it; longer until it has received every frame of its replay once, as others had
+/// the caches meanwhile.
+pub const WARM_UP: Duration = Duration::from_millis(150);
+/// A window is long enough for every frame of the replay so many times.
+pub const PASSES: u64 = 2;
 
 /// A process of its own, because EAL starts once in each.
 pub struct Child {
@@ -61,9 +68,12 @@ impl Child {
         self.answer()
     }
 
-    /// What it does in some time.
-    pub fn window(&mut self, time: Duration) -> Result<Window, String> {
-        self.ask(&format!("window {}", time.as_millis()))
+    /// What it does in some time once it is warm: see [`WARM_UP`] and [`PASSES`].
+    pub fn window(&mut self, options: &Options) -> Result<Window, String> {
+        let frames = u64::from(replay_frames(options));
+        let time = Duration::from_secs_f64(options.duration);
+        let _: Window = self.ask(&format!("window {} {frames}", WARM_UP.as_millis()))?;
+        self.ask(&format!("window {} {}", time.as_millis(), PASSES * frames))
     }
 
     /// Stops all of its threads where they are.

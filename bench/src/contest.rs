@@ -4,7 +4,6 @@
 //! medians over its rounds; and when the baseline itself moved by more than a fifth, the run says nothing.
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -19,8 +18,6 @@ use crate::world::World;
 
 /// The baseline may differ by this much between rounds, as a part of its median.
 pub const STEADY: f64 = 0.20;
-/// Between letting a process go on and measuring it.
-pub const WARM_UP: Duration = Duration::from_millis(150);
 /// Routes and flows of the file that macswap, the unit of cost, runs on.
 const UNIT: u32 = 1000;
 
@@ -111,18 +108,16 @@ pub fn run(options: &Options, scratch: &Scratch) -> Result<Outcome, String> {
         ours.pause()?;
         rivals = Some(Rivals::start(&options, &directory, unit.as_ref())?);
     }
-    let time = Duration::from_secs_f64(options.duration);
     for _ in 0..options.rounds {
         if rivals.is_some() {
             ours.resume()?;
-            std::thread::sleep(WARM_UP);
         }
-        let window = ours.window(time)?;
+        let window = ours.window(&options)?;
         outcome.ours.0.push(cycles(&options, &window)?);
         outcome.windows.push(window);
         if let Some(rivals) = &mut rivals {
             ours.pause()?;
-            rivals.round(time, &options, &mut outcome)?;
+            rivals.round(&options, &mut outcome)?;
         }
     }
     ours.resume()?;
@@ -170,7 +165,8 @@ fn unit(
 /// testpmd on the files of the run, and on those of the unit where they are others.
 struct Rivals {
     same: Testpmd,
-    unit: Option<Testpmd>,
+    /// With its options.
+    unit: Option<(Testpmd, Options)>,
 }
 
 impl Rivals {
@@ -184,31 +180,26 @@ impl Rivals {
             None => None,
             Some((plain, directory)) => {
                 let plain = Options { eal: options.eal.clone(), ..plain.clone() };
-                Some(Testpmd::start(&plain, &files::ports(&plain, directory))?)
+                Some((Testpmd::start(&plain, &files::ports(&plain, directory))?, plain))
             }
         };
         Ok(Rivals { same, unit })
     }
 
-    fn round(
-        &mut self,
-        time: Duration,
-        options: &Options,
-        outcome: &mut Outcome,
-    ) -> Result<(), String> {
+    fn round(&mut self, options: &Options, outcome: &mut Outcome) -> Result<(), String> {
         let cycles = outcome.ready.hz as f64 * f64::from(options.nb_cores);
-        outcome.io.0.push(cycles / self.same.measure(Forward::Io, time)?);
-        let macswap = cycles / self.same.measure(Forward::Macswap, time)?;
+        outcome.io.0.push(cycles / self.same.measure(Forward::Io, options)?);
+        let macswap = cycles / self.same.measure(Forward::Macswap, options)?;
         outcome.macswap.0.push(macswap);
         outcome.unit.0.push(match &mut self.unit {
-            Some(unit) => cycles / unit.measure(Forward::Macswap, time)?,
+            Some((unit, plain)) => cycles / unit.measure(Forward::Macswap, plain)?,
             None => macswap,
         });
         Ok(())
     }
 
     fn commands(&self) -> Vec<String> {
-        [Some(&self.same), self.unit.as_ref()]
+        [Some(&self.same), self.unit.as_ref().map(|(unit, _)| unit)]
             .into_iter()
             .flatten()
             .map(|testpmd| testpmd.command().to_string())

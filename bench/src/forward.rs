@@ -1,6 +1,6 @@
 //! The part of a process that forwards until told otherwise: it measures windows when asked, a command and a JSON line each.
 //!
-//! Commands: `window MILLISECONDS`, `ports` ([`crate::plane::PortCounts`]), `busy MILLISECONDS` and `churn MILLISECONDS` ([`crate::churn`]), `quit`.
+//! Commands: `window MILLISECONDS FRAMES` (at least both), `ports` ([`crate::plane::PortCounts`]), `busy MILLISECONDS` and `churn MILLISECONDS` ([`crate::churn`]), `quit`.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -22,6 +22,10 @@ use crate::world::World;
 /// Buffers beside those that the replay keeps: queues, caches, packets on their way.
 const SPARE_MBUFS: u32 = 16_384;
 
+/// How long a window may take until enough frames have come, and how often it is looked.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const LOOK: Duration = Duration::from_millis(1);
+
 /// What a process says of itself once it forwards.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ready {
@@ -31,6 +35,26 @@ pub struct Ready {
     pub load_seconds: f64,
     /// What the process has in memory, MiB.
     pub memory_mib: u64,
+}
+
+/// A distribution of times, cycles: what 50, 99 and 99.9 percent do not exceed, and the longest.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Times {
+    pub p50: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub longest: u64,
+}
+
+impl Times {
+    fn of(histogram: &Histogram) -> Times {
+        Times {
+            p50: histogram.quantile(500_000),
+            p99: histogram.quantile(990_000),
+            p999: histogram.quantile(999_000),
+            longest: histogram.quantile(1_000_000),
+        }
+    }
 }
 
 /// What happened in a window.
@@ -48,12 +72,10 @@ pub struct Window {
     pub handed: u64,
     /// Packets that were dropped, by reason.
     pub drops: Vec<(String, u64)>,
-    /// Timed bursts: how many, and their 50, 99 and 99.9 percent and longest service times, cycles.
+    /// Timed bursts: how many, from before receiving to after sending, and from the end of one turn to the end of the next.
     pub timed: u64,
-    pub p50: u64,
-    pub p99: u64,
-    pub p999: u64,
-    pub longest: u64,
+    pub service: Times,
+    pub gaps: Times,
     /// Cycles per packet of timed bursts, by pass.
     pub passes: Vec<(String, f64)>,
     /// Route changes made.
@@ -73,8 +95,8 @@ pub fn run(options: &Options, files: &Path) -> Result<(), String> {
     if options.mode.is_plain() {
         let loops = Loops::start(options, &devices, mbufs(options))?;
         say(&Ready { hz: loops.hz(), memory_mib: memory_mib(), ..Ready::default() })?;
-        return serve(|command, time| match command {
-            "window" => say(&loops.window(time)),
+        return serve(|command, time, frames| match command {
+            "window" => say(&loops.window(time, frames)),
             "ports" => say(&loops.ports()),
             _ => Err(format!("no such command: {command}")),
         });
@@ -85,8 +107,8 @@ pub fn run(options: &Options, files: &Path) -> Result<(), String> {
     let ready = Ready { hz: plane.watch().hz(), load_seconds: seconds, memory_mib: memory_mib() };
     say(&ready)?;
     let mut churn = (options.churn > 0).then(|| Churn::new(&world, options.churn));
-    serve(|command, time| match (command, &mut churn) {
-        ("window", _) => say(&window(&plane, time)),
+    serve(|command, time, frames| match (command, &mut churn) {
+        ("window", _) => say(&window(&plane, time, frames)),
         ("ports", _) => say(&plane.ports()?),
         ("churn", Some(churn)) => say(&churn.changing(&mut plane, time)?),
         ("busy", Some(churn)) => say(&churn.busy(&mut plane, time)?),
@@ -106,10 +128,15 @@ pub fn fill(plane: &mut Plane, world: &World) -> Result<f64, String> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Figures over some time.
-pub fn window(plane: &Plane, time: Duration) -> Window {
+/// Figures over some time, and longer until so many frames have come.
+pub fn window(plane: &Plane, time: Duration, frames: u64) -> Window {
     let (start, before) = (dpdk::cycles(), plane.watch().workers());
     thread::sleep(time);
+    let came = || plane.since(&before).iter().map(|worker| worker.rx).sum::<u64>();
+    let end = Instant::now() + PATIENCE;
+    while came() < frames && Instant::now() < end {
+        thread::sleep(LOOK);
+    }
     let (now, end) = (plane.since(&before), dpdk::cycles());
     summary(&now, end.wrapping_sub(start))
 }
@@ -117,12 +144,8 @@ pub fn window(plane: &Plane, time: Duration) -> Window {
 /// What workers did in `cycles`.
 pub fn summary(workers: &[WorkerFigures], cycles: u64) -> Window {
     let sum = |of: fn(&WorkerFigures) -> u64| workers.iter().map(of).sum::<u64>();
-    let mut times = Histogram::default();
-    for worker in workers {
-        for (sum, count) in times.counts.iter_mut().zip(&worker.burst_cycles.counts) {
-            *sum += count;
-        }
-    }
+    let times = Histogram::sum(workers.iter().map(|worker| &worker.burst_cycles));
+    let gaps = Histogram::sum(workers.iter().map(|worker| &worker.gap_cycles));
     let timed_packets = sum(|worker| worker.timed_packets).max(1) as f64;
     let spans = 0..workers.first().map_or(0, |worker| worker.spans.len());
     let drops = Drop::ALL.iter().filter_map(|reason| {
@@ -137,10 +160,8 @@ pub fn summary(workers: &[WorkerFigures], cycles: u64) -> Window {
         handed: sum(|worker| worker.handed_out),
         drops: drops.collect(),
         timed: times.total(),
-        p50: times.quantile(500_000),
-        p99: times.quantile(990_000),
-        p999: times.quantile(999_000),
-        longest: times.quantile(1_000_000),
+        service: Times::of(&times),
+        gaps: Times::of(&gaps),
         passes: spans
             .map(|span| {
                 let cycles: u64 = workers.iter().map(|worker| worker.spans[span]).sum();
@@ -169,15 +190,19 @@ pub fn say(value: &impl Serialize) -> Result<(), String> {
 }
 
 /// Does what the lines on standard input say, until `quit` or their end.
-pub fn serve(mut act: impl FnMut(&str, Duration) -> Result<(), String>) -> Result<(), String> {
+pub fn serve(mut act: impl FnMut(&str, Duration, u64) -> Result<(), String>) -> Result<(), String> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| error.to_string())?;
-        let (command, argument) = line.split_once(' ').unwrap_or((&line, "0"));
+        let mut words = line.split(' ');
+        let command = words.next().unwrap_or_default();
         if command == "quit" {
             break;
         }
-        let milliseconds = argument.parse().map_err(|_| format!("not a number: {argument}"))?;
-        act(command, Duration::from_millis(milliseconds))?;
+        let mut number = || {
+            let word = words.next().unwrap_or("0");
+            word.parse().map_err(|_| format!("not a number: {word}"))
+        };
+        act(command, Duration::from_millis(number()?), number()?)?;
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ trait Forwarder {
 
 impl Forwarder for Plane {
     fn window(&mut self, time: Duration) -> Window {
-        forward::window(self, time)
+        forward::window(self, time, 0)
     }
 
     fn ports(&mut self) -> Result<Vec<PortCounts>, String> {
@@ -54,7 +54,7 @@ impl Forwarder for Plane {
 
 impl Forwarder for Loops {
     fn window(&mut self, time: Duration) -> Window {
-        Loops::window(self, time)
+        Loops::window(self, time, 0)
     }
 
     fn ports(&mut self) -> Result<Vec<PortCounts>, String> {

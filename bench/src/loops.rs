@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dpdk::{
     Batch, Device, Eal, EalPlan, LcoreHandle, Pool, Port, PortConfig, Queues, RxQueue, TxQueue,
 };
 
-use crate::forward::Window;
+use crate::forward::{LOOK, PATIENCE, Window};
 use crate::options::{Mode, Options};
 use crate::plane::{PortCounts, mtu, worker_cpus};
 use wire::Mac;
@@ -127,8 +127,8 @@ impl Loops {
         self.ports.iter().map(counts).collect()
     }
 
-    /// What they did in some time.
-    pub fn window(&self, time: Duration) -> Window {
+    /// What they did in some time, and longer until so many frames have come.
+    pub fn window(&self, time: Duration, frames: u64) -> Window {
         let read = || {
             let sum = |of: fn(&Counts) -> &AtomicU64| {
                 self.counts.iter().map(|counts| of(counts).load(Ordering::Relaxed)).sum::<u64>()
@@ -137,6 +137,10 @@ impl Loops {
         };
         let (start, before) = (dpdk::cycles(), read());
         thread::sleep(time);
+        let end = Instant::now() + PATIENCE;
+        while read()[0] - before[0] < frames && Instant::now() < end {
+            thread::sleep(LOOK);
+        }
         let (now, end) = (read(), dpdk::cycles());
         Window {
             cycles: end.wrapping_sub(start),

@@ -18,13 +18,11 @@ use crate::world::World;
 
 /// Flows, and packets of each before its numbers start again.
 const FLOWS: u32 = 32;
-const NUMBERS: u16 = 64;
+const NUMBERS: u16 = 256;
 /// Where the inner packet begins: in a tunnel over GRE, and behind a VLAN tag.
 const IN_GRE: usize = 42;
 const IN_VLAN: usize = 18;
 const TIME: Duration = Duration::from_millis(500);
-/// Packets at the start and at the end that say nothing: one worker has the tables complete a burst before the other, and ends before it.
-const EDGE: u64 = 256;
 const MBUFS: u32 = 16_383;
 
 /// What was found: all in order, else it is an error.
@@ -49,11 +47,13 @@ pub fn run(options: &Options, directory: &Path) -> Result<Order, String> {
     ];
     let mut plane = Plane::start(&options, &devices, MBUFS)?;
     fill(&mut plane, &world)?;
+    // From here on no packet may be missing. Until then one worker may have seen more of the tables than the other.
     let before = plane.watch().workers();
+    let settled = before.iter().map(|worker| worker.tx).sum();
     thread::sleep(TIME);
     let received = plane.since(&before).iter().map(|worker| worker.rx + worker.handed_in).collect();
     plane.stop();
-    let (frames, flows) = check(&out)?;
+    let (frames, flows) = check(&out, settled)?;
     Ok(Order { frames, flows, received })
 }
 
@@ -71,13 +71,13 @@ fn write(world: &World, path: &Path) -> std::io::Result<()> {
     writer.finish().map(|_| ())
 }
 
-/// Frames and flows of a capture in which every flow is in order and complete.
-fn check(path: &Path) -> Result<(u64, usize), String> {
+/// Frames and flows of a capture in which every flow is in order to the last frame, and complete from frame `settled` on.
+fn check(path: &Path, settled: u64) -> Result<(u64, usize), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut reader = Reader::open(path).map_err(failed)?;
-    let mut next: HashMap<u16, u16> = HashMap::new();
+    // By flow: the number that comes next, and the place of the frame before.
+    let mut flows: HashMap<u16, (u16, u64)> = HashMap::new();
     let mut frames = 0;
-    let mut wrong = Vec::new();
     while let Some(frame) = reader.next().map_err(failed)? {
         // Other than IPv4: the node's own.
         if frame.len() < IN_VLAN + 28 || frame[16..18] != [0x08, 0x00] {
@@ -85,25 +85,31 @@ fn check(path: &Path) -> Result<(u64, usize), String> {
         }
         let word = |at: usize| u16::from_be_bytes([frame[IN_VLAN + at], frame[IN_VLAN + at + 1]]);
         let (number, flow) = (word(4), word(22));
-        let wanted = next.insert(flow, (number + 1) % NUMBERS).unwrap_or(number);
+        let last = flows.insert(flow, ((number + 1) % NUMBERS, frames));
+        let (wanted, place) = last.unwrap_or((number, 0));
         // Behind by less than half of all numbers: it was overtaken. Ahead: others are missing.
         let ahead = (number + NUMBERS - wanted) % NUMBERS;
-        if ahead != 0 {
-            let what = if ahead < NUMBERS / 2 { "missing" } else { "overtaken" };
-            wrong.push((
-                frames,
-                format!("{what}: packet {number} of flow {flow}, {wanted} was next"),
+        let wrong = match ahead {
+            0 => None,
+            ahead if ahead >= NUMBERS / 2 => Some("overtaken"),
+            _ => (place >= settled).then_some("missing"),
+        };
+        if let Some(what) = wrong {
+            return Err(format!(
+                "frame {frames}: {what}: packet {number} of flow {flow}, {wanted} was next"
             ));
         }
         frames += 1;
     }
-    if let Some((frame, what)) = wrong.iter().find(|(at, _)| *at >= EDGE && at + EDGE < frames) {
-        return Err(format!("frame {frame} of {frames}: {what}"));
+    if flows.len() != FLOWS as usize {
+        return Err(format!("{} of {FLOWS} flows came out", flows.len()));
     }
-    if next.len() != FLOWS as usize {
-        return Err(format!("{} of {FLOWS} flows came out", next.len()));
+    if frames <= settled {
+        return Err(format!(
+            "{frames} frames came out, {settled} of them before the tables were complete"
+        ));
     }
-    Ok((frames, next.len()))
+    Ok((frames, flows.len()))
 }
 
 #[cfg(test)]
@@ -122,22 +128,28 @@ mod tests {
         };
         let outcome = |change: fn(&mut Vec<(u16, u16)>)| {
             let mut frames: Vec<_> =
-                (0..130).flat_map(|turn| (0..32).map(move |flow| (flow, turn % NUMBERS))).collect();
+                (0..300).flat_map(|turn| (0..32).map(move |flow| (flow, turn % NUMBERS))).collect();
             change(&mut frames);
             let mut writer = Writer::create(&path).unwrap();
             frames.iter().for_each(|(flow, number)| writer.frame(&frame(*flow, *number)).unwrap());
             writer.finish().unwrap();
-            check(&path)
+            check(&path, 64)
         };
-        assert_eq!(outcome(|_| ()), Ok((130 * 32, 32)));
+        assert_eq!(outcome(|_| ()), Ok((300 * 32, 32)));
         let swapped = outcome(|frames| frames.swap(640, 672));
-        assert!(swapped.unwrap_err().contains("of flow 0"));
-        let late = outcome(|frames| frames.swap(3000, 3032));
-        assert!(late.unwrap_err().contains("of flow 24, 29 was next"));
+        assert!(swapped.unwrap_err().contains("missing: packet 21 of flow 0"));
+        let first = outcome(|frames| frames.swap(0, 32));
+        assert!(first.unwrap_err().contains("overtaken: packet 0 of flow 0"));
+        let last = outcome(|frames| frames.swap(9536, 9568));
+        assert!(last.unwrap_err().contains("of flow 0, 42 was next"));
         let lost = outcome(|frames| frames.retain(|packet| *packet != (0, 22)));
         assert!(lost.unwrap_err().contains("missing"));
-        let stopped = outcome(|frames| drop(frames.drain(4064..4096)));
-        assert_eq!(stopped, Ok((129 * 32, 32)));
+        let before = outcome(|frames| {
+            frames.remove(32);
+        });
+        assert_eq!(before, Ok((300 * 32 - 1, 32)), "before the tables were complete");
+        let stopped = outcome(|frames| drop(frames.drain(9568..)));
+        assert_eq!(stopped, Ok((299 * 32, 32)));
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::child::{Child, signal};
-use crate::contest::{Series, WARM_UP, cycles};
+use crate::child::{Child, WARM_UP, signal};
+use crate::contest::{Series, cycles};
 use crate::files::{self, Scratch};
 use crate::forward::mbufs;
 use crate::memory::HugePages;
@@ -52,8 +52,7 @@ fn compare(options: &Options) -> Result<Entry, String> {
     let (mut inside, mut outside) = (Series::default(), Series::default());
     for _ in 0..options.rounds {
         ours.resume()?;
-        thread::sleep(WARM_UP);
-        let window = ours.window(time)?;
+        let window = ours.window(&options)?;
         ours.pause()?;
         inside.0.push(ready.hz as f64 / cycles(&options, &window)? / 1e6);
         product.signal("CONT")?;

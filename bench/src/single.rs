@@ -1,7 +1,6 @@
 //! One run as the command line asks for it: check, rounds, timed bursts, and the figures in words or JSON.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -114,7 +113,7 @@ fn timed(options: &Options, scratch: &Scratch) -> Result<Window, String> {
     let mut options = Options { sample_bursts: SAMPLE, ..options.clone() };
     let (_pages, _) = HugePages::for_processes(&mut options, 1);
     let (mut child, _) = Child::forwarding(&options, &directory)?;
-    child.window(Duration::from_secs_f64(options.duration))
+    child.window(&options)
 }
 
 fn right(checked: &Checked) -> String {
@@ -205,10 +204,10 @@ pub fn print(report: &Report) {
         println!(
             "burst service time of {} timed bursts: p50 {:.1} us, p99 {:.1} us, p99.9 {:.1} us, longest {:.1} us",
             timed.timed,
-            micros(timed.p50),
-            micros(timed.p99),
-            micros(timed.p999),
-            micros(timed.longest)
+            micros(timed.service.p50),
+            micros(timed.service.p99),
+            micros(timed.service.p999),
+            micros(timed.service.longest)
         );
         let passes: Vec<String> =
             timed.passes.iter().map(|(name, cycles)| format!("{name} {cycles:.1}")).collect();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::chart::{self, Line};
+use crate::chart::{self, Line, Point};
 use crate::contest;
 use crate::files::Scratch;
 use crate::options::{Encap, Family, Mode, Options, Rival};
@@ -102,8 +102,11 @@ pub fn run(options: &Options, directory: &Path) -> Result<ExitCode, String> {
     for (_, run) in SPECIAL.iter().filter(|(name, _)| wanted(name)) {
         add(&mut entries, run(options));
     }
-    let charts = if wanted("charts") { charts(options, directory)? } else { Vec::new() };
-    summary::write(directory, &entries, &charts)?;
+    // What there is so far stays should the rest fail or be ended.
+    summary::write(directory, &entries, "")?;
+    if wanted("charts") {
+        summary::write(directory, &entries, &charts(options, directory)?)?;
+    }
     println!("{}", summary::table(&entries));
     println!("{:.0} s; written to {}", start.elapsed().as_secs_f64(), directory.display());
     Ok(code(&entries))
@@ -201,42 +204,59 @@ fn entry(profile: &str, report: &Report) -> Entry {
 /// Its name, its values, and how one is set.
 type Axis = (&'static str, &'static [u32], fn(&mut Options, u32));
 
-/// Net cost against routes, VRFs and flows, each alone. Lines of the Markdown that show them.
-fn charts(options: &Options, directory: &Path) -> Result<Vec<String>, String> {
-    let axes: [Axis; 3] = [
-        ("routes", &[1000, 10_000, 100_000, 1_000_000], |options, value| options.routes = value),
-        ("vrfs", &[1, 16, 256, 4094], |options, value| options.vrfs = value as u16),
-        ("flows", &[1000, 10_000, 100_000, 1_000_000], |options, value| {
-            options.flows = value;
-            options.mbuf_size = Some(384);
-        }),
-    ];
-    let mut shown = Vec::new();
-    for (axis, values, set) in axes {
+const AXES: &[Axis] = &[
+    ("routes", &[1000, 10_000, 100_000, 1_000_000], |options, value| options.routes = value),
+    ("vrfs", &[1, 16, 256, 4094], |options, value| {
+        // Every VRF has some routes and flows.
+        (options.routes, options.flows) = (16_384, 16_384);
+        options.vrfs = value as u16;
+    }),
+    ("flows", &[1000, 10_000, 100_000, 1_000_000], |options, value| {
+        options.flows = value;
+        options.mbuf_size = Some(384);
+    }),
+];
+
+/// Net cost against routes, VRFs and flows, each alone. The Markdown that shows them.
+fn charts(options: &Options, directory: &Path) -> Result<String, String> {
+    let mut shown = String::new();
+    for (axis, values, set) in AXES {
         let mut lines = Vec::new();
         for mode in [Mode::Encap, Mode::Decap] {
-            let mut points = Vec::new();
-            for value in values {
+            let points = values.iter().map(|value| {
                 let mut options = PLAIN.options(options, mode);
                 (options.rounds, options.duration) = POINT;
-                // Every VRF has some routes and flows.
-                if axis == "vrfs" {
-                    (options.routes, options.flows) = (16_384, 16_384);
-                }
                 set(&mut options, *value);
-                let scratch = Scratch::new().map_err(|error| error.to_string())?;
-                let cost = contest::run(&options, &scratch)?.net_cost().unwrap_or(f64::NAN);
-                println!("chart {axis} {value} {}: net cost {cost:.2}", mode.name());
-                points.push((f64::from(*value), cost));
-            }
-            lines.push(Line { name: mode.name().into(), points });
+                let point = point(f64::from(*value), &options);
+                let doubt = if point.sure { "" } else { ", testpmd io did not stand still" };
+                println!("chart {axis} {value} {}: net cost {:.2}{doubt}", mode.name(), point.y);
+                point
+            });
+            lines.push(Line { name: mode.name().into(), points: points.collect() });
         }
         let file = format!("net-cost-{axis}.svg");
         let text = chart::svg(&format!("Net cost against {axis}"), axis, "net cost", &lines);
         std::fs::write(directory.join(&file), text).map_err(|error| format!("{file}: {error}"))?;
-        shown.push(format!("![Net cost against {axis}]({file})"));
+        shown +=
+            &format!("![Net cost against {axis}]({file})\n\n{}\n", summary::points(axis, &lines));
     }
     Ok(shown)
+}
+
+/// One point. A failure is none, said on standard error: it must not cost the rest of a long run.
+fn point(x: f64, options: &Options) -> Point {
+    let outcome = Scratch::new()
+        .map_err(|error| error.to_string())
+        .and_then(|scratch| contest::run(options, &scratch));
+    match outcome {
+        Ok(outcome) => {
+            Point { x, y: outcome.net_cost().unwrap_or(f64::NAN), sure: outcome.steady() }
+        }
+        Err(error) => {
+            eprintln!("vrouter-bench: a point of a chart: {error}");
+            Point { x, y: f64::NAN, sure: false }
+        }
+    }
 }
 
 #[cfg(test)]

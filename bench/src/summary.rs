@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::chart::{self, Line};
+
 /// Whether a profile reached what it must.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Verdict {
@@ -95,9 +97,9 @@ fn number(value: Option<f64>) -> String {
 }
 
 /// Writes `summary.json` and `summary.md`.
-pub fn write(directory: &Path, entries: &[Entry], charts: &[String]) -> Result<(), String> {
+pub fn write(directory: &Path, entries: &[Entry], charts: &str) -> Result<(), String> {
     let json = serde_json::to_string_pretty(entries).map_err(|error| error.to_string())?;
-    let markdown = format!("{}\n{}\n", table(entries), charts.join("\n"));
+    let markdown = format!("{}\n{charts}", table(entries));
     for (name, text) in [("summary.json", json), ("summary.md", markdown)] {
         let path = directory.join(name);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -137,9 +139,27 @@ pub fn table(entries: &[Entry]) -> String {
     text
 }
 
+/// A chart's points as a table.
+pub fn points(axis: &str, lines: &[Line]) -> String {
+    let xs = lines.first().map_or(&[][..], |line| &line.points[..]);
+    let heads: Vec<String> = xs.iter().map(|point| chart::short(point.x)).collect();
+    let mut text =
+        format!("| {axis} | {} |\n|---|{}\n", heads.join(" | "), "---|".repeat(heads.len()));
+    for line in lines {
+        let cells = line.points.iter().map(|point| match (point.y.is_finite(), point.sure) {
+            (false, _) => "-".into(),
+            (true, true) => format!("{:.1}", point.y),
+            (true, false) => format!("({:.1})", point.y),
+        });
+        text += &format!("| {} | {} |\n", line.name, cells.collect::<Vec<_>>().join(" | "));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::Point;
 
     #[test]
     fn a_bound_is_kept_or_missed() {
@@ -175,6 +195,18 @@ mod tests {
             assert!(value.get(name).is_some(), "{name}");
         }
         assert_eq!(value["verdict"], "fail");
+    }
+
+    #[test]
+    fn points_without_a_verdict_stand_in_brackets() {
+        let point = |x, y, sure| Point { x, y, sure };
+        let points =
+            vec![point(1000.0, 1.54, true), point(1e4, 2.0, false), point(1e6, f64::NAN, false)];
+        let text = super::points("routes", &[Line { name: "encap".into(), points }]);
+        assert_eq!(
+            text,
+            "| routes | 1k | 10k | 1M |\n|---|---|---|---|\n| encap | 1.5 | (2.0) | - |\n"
+        );
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::child::{PASSES, WARM_UP};
 use crate::forward::mbufs;
+use crate::frames::replay_frames;
 use crate::options::{Mode, Options};
 use crate::plane::worker_cpus;
 
 /// How long it may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// From the start of forwarding to the first look at the counters.
-const WARM_UP: Duration = Duration::from_millis(150);
+/// How often it is looked whether enough frames have come.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A running testpmd, not forwarding.
 pub struct Testpmd {
@@ -24,6 +26,8 @@ pub struct Testpmd {
     text: String,
     command: String,
     ports: usize,
+    /// Packets from its start until the last look.
+    received: u64,
 }
 
 /// What it does with packets.
@@ -62,7 +66,7 @@ impl Testpmd {
         });
         let ports = ports.len();
         let mut testpmd =
-            Testpmd { process, commands, output, text: String::new(), command, ports };
+            Testpmd { process, commands, output, text: String::new(), command, ports, received: 0 };
         testpmd.until("testpmd> ", 1)?;
         Ok(testpmd)
     }
@@ -72,32 +76,53 @@ impl Testpmd {
         &self.command
     }
 
-    /// Forwards for some time; packets a second that all ports received, by its own clock.
-    pub fn measure(&mut self, forward: Forward, time: Duration) -> Result<f64, String> {
+    /// Packets a second that all ports received, by its own clock, with warm-up and window as long as for
+    /// [`crate::child::Child::window`].
+    pub fn measure(&mut self, forward: Forward, options: &Options) -> Result<f64, String> {
         let mode = match forward {
             Forward::Io => "io",
             Forward::Macswap => "macswap",
         };
         self.say(&format!("set fwd {mode}"))?;
         self.until("packet forwarding mode", 1)?;
-        self.say("start")?;
-        thread::sleep(WARM_UP);
         self.counters()?;
-        thread::sleep(time);
-        let rate = self.counters()?;
+        self.say("start")?;
+        let frames = u64::from(replay_frames(options));
+        self.window(WARM_UP, frames)?;
+        let rate = self.window(Duration::from_secs_f64(options.duration), PASSES * frames)?;
         self.say("stop")?;
         self.until("Done.", 1)?;
-        if rate == 0.0 {
-            return Err("dpdk-testpmd forwarded nothing".into());
-        }
         Ok(rate)
+    }
+
+    /// Packets a second over some time, and longer until so many have come.
+    fn window(&mut self, time: Duration, frames: u64) -> Result<f64, String> {
+        let end = Instant::now() + PATIENCE;
+        let (mut packets, mut seconds) = (0, 0.0);
+        let mut pause = time;
+        loop {
+            thread::sleep(pause);
+            let before = self.received;
+            let rate = self.counters()?;
+            let came = self.received - before;
+            if came == 0 || rate == 0.0 || Instant::now() > end {
+                return Err("dpdk-testpmd forwarded nothing, or too little".into());
+            }
+            packets += came;
+            seconds += came as f64 / rate;
+            if packets >= frames {
+                return Ok(packets as f64 / seconds);
+            }
+            pause = LOOK;
+        }
     }
 
     /// Received packets a second of all ports since the last call.
     fn counters(&mut self) -> Result<f64, String> {
         self.say("show port stats all")?;
         let text = self.until("Tx-pps:", self.ports)?;
-        Ok(received(&text))
+        self.received = sum(&text, "RX-packets:") as u64;
+        Ok(sum(&text, "Rx-pps:"))
     }
 
     fn say(&mut self, command: &str) -> Result<(), String> {
@@ -176,9 +201,9 @@ fn memory(options: &Options) -> Vec<String> {
     vec!["--in-memory".into()]
 }
 
-/// Sum of the figures behind `Rx-pps:`.
-fn received(text: &str) -> f64 {
-    text.split("Rx-pps:")
+/// Sum of the figures behind `name`.
+fn sum(text: &str, name: &str) -> f64 {
+    text.split(name)
         .skip(1)
         .filter_map(|rest| rest.split_whitespace().next()?.parse::<f64>().ok())
         .sum()
@@ -192,8 +217,8 @@ mod tests {
     fn rates_of_all_ports_are_added() {
         let text = "port 0\n  Rx-pps:            5          Rx-bps:            0\n  Tx-pps:     168\n\
                     port 1\n  Rx-pps:     17412849          Rx-bps:   8358167976\n  Tx-pps:";
-        assert_eq!(received(text), 17_412_854.0);
-        assert_eq!(received("testpmd> "), 0.0);
+        assert_eq!(sum(text, "Rx-pps:"), 17_412_854.0);
+        assert_eq!(sum("testpmd> ", "Rx-pps:"), 0.0);
     }
 
     #[test]
