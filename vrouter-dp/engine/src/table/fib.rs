@@ -38,6 +38,7 @@ use crate::prefetch::prefetch;
 use crate::seam::{NexthopId, VrfId};
 
 pub use batch::{Key4, Key6};
+use prefix::GLOBAL;
 use vector::Vectors;
 pub use writer::FibWriter;
 
@@ -184,6 +185,8 @@ impl Words<'_> {
 #[derive(Debug)]
 pub struct Fib {
     roots4: Box<[AtomicU64]>,
+    /// Of the tries of the global addresses behind those of the others: a private prefix beside them would otherwise have the root begin
+    /// at the first bit, where they are all alike.
     roots6: Box<[AtomicU64]>,
     /// Word 0 belongs to no block.
     words: Box<[AtomicU32]>,
@@ -201,7 +204,7 @@ impl Fib {
     pub fn with_words(words: usize) -> Fib {
         Fib {
             roots4: chunks::zeroed(TRIES),
-            roots6: chunks::zeroed(TRIES),
+            roots6: chunks::zeroed(2 * TRIES),
             words: chunks::most(words.min(WORDS)),
             vectors: Vectors::new(),
         }
@@ -225,7 +228,7 @@ impl Fib {
     /// The same for IPv6.
     #[inline]
     pub fn lookup6(&self, trie: impl Into<Trie>, address: Ipv6Addr) -> NexthopId {
-        let (root, words) = (load(&self.roots6, trie.into()), self.words());
+        let (root, words) = (self.root6(trie.into(), address.to_bits()), self.words());
         let (place, taken) = root.enter6(words, address.to_bits());
         let mut rest = address.to_bits() << (taken & 127);
         let mut word = words.get(place);
@@ -241,6 +244,12 @@ impl Fib {
     #[inline]
     pub fn is_tunnel_source(&self, source: Ipv4Addr) -> bool {
         self.lookup(Trie::SOURCES, source).0 != 0
+    }
+
+    #[inline(always)]
+    fn root6(&self, trie: Trie, address: u128) -> Root {
+        let global = address >> (u128::BITS - GLOBAL.0 as u32) == GLOBAL.1;
+        load(&self.roots6, Trie(trie.0 + if global { TRIES } else { 0 }))
     }
 
     #[inline(always)]

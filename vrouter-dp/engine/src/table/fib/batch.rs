@@ -131,7 +131,7 @@ impl Fib {
             let places = walks.iter_mut().zip(keys.iter().zip(0..answers.len() as u32));
             let mut count = 0;
             for (walk, (key, at)) in places {
-                let root = load(&self.roots6, key.trie());
+                let root = self.root6(key.trie(), key.address());
                 let (word, taken) = root.enter6(words, key.address());
                 let rest = key.address() << (taken & 127);
                 words.prefetch(word);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::prefix::{Family, slot, start};
 use super::routes::Answers;
 use super::writer::{FibWriter, Path, Row};
-use super::{CHILD, DEPTH, INDEX, ROOT_HEAD, Root, SKIP, STRIDE, Trie};
+use super::{CHILD, DEPTH, INDEX, ROOT_HEAD, Root, SKIP, STRIDE, TRIES, Trie};
 
 /// Words of a skip.
 const SKIP_WORDS: usize = 3;
@@ -278,7 +278,7 @@ impl FibWriter {
         let end = start(row.to);
         let how = match family {
             Family::V4 => (row.start >> 96) as u32 & Root::EXPECTED | bits << 5 | (32 - end),
-            Family::V6 => bits << 6 | (64 - end),
+            Family::V6 | Family::Global6 => bits << 6 | (64 - end),
         };
         let word = u64::from(how) << 32 | u64::from(row.root);
         self.roots(family)[trie.0].store(word, Ordering::Release);
@@ -356,7 +356,8 @@ impl FibWriter {
     fn roots(&self, family: Family) -> &[std::sync::atomic::AtomicU64] {
         match family {
             Family::V4 => &self.fib.roots4,
-            Family::V6 => &self.fib.roots6,
+            Family::V6 => &self.fib.roots6[..TRIES],
+            Family::Global6 => &self.fib.roots6[TRIES..],
         }
     }
 

@@ -4,21 +4,25 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::STRIDE;
 
-/// An address family, as an index.
+/// An address family, as an index. Of IPv6, the global unicast addresses have tries of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     V4,
     V6,
+    Global6,
 }
 
+/// Bits of the prefix of the global unicast addresses, 2000::/3 (RFC 4291 2.4), and its value.
+pub const GLOBAL: (u8, u128) = (3, 0b001);
+
 impl Family {
-    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+    pub const ALL: [Family; 3] = [Family::V4, Family::V6, Family::Global6];
 
     /// The last stride with which a root may begin: a reader has this much room for the bits before it.
     pub const fn last_start(self) -> usize {
         match self {
             Family::V4 => 4,
-            Family::V6 => 11,
+            Family::V6 | Family::Global6 => 11,
         }
     }
 
@@ -44,7 +48,12 @@ impl From<IpNet> for Prefix {
                 let key = u128::from(net.network().to_bits()) << 96;
                 Prefix { family: Family::V4, key, length }
             }
-            IpNet::V6(net) => Prefix { family: Family::V6, key: net.network().to_bits(), length },
+            IpNet::V6(net) => {
+                let key = net.network().to_bits();
+                let global = length >= GLOBAL.0 && key >> (128 - GLOBAL.0) == GLOBAL.1;
+                let family = if global { Family::Global6 } else { Family::V6 };
+                Prefix { family, key, length }
+            }
         }
     }
 }
@@ -72,13 +81,26 @@ impl Prefix {
         1 << length | slot(self.key, self.level()) >> (STRIDE - length)
     }
 
+    /// The same prefix of the global addresses, if it has addresses of both kinds: then it is in both tries.
+    pub fn twin(self) -> Option<Prefix> {
+        let both = self.family == Family::V6 && self.length < GLOBAL.0 && self.key == 0;
+        both.then_some(Prefix { family: Family::Global6, ..self })
+    }
+
+    /// Whether it is the twin of one.
+    pub fn is_twin(self) -> bool {
+        self.family == Family::Global6 && self.length < GLOBAL.0
+    }
+
     pub fn net(self) -> IpNet {
         match self.family {
             Family::V4 => IpNet::V4(Ipv4Net::new_assert(
                 ((self.key >> 96) as u32).into(),
                 self.length.min(32),
             )),
-            Family::V6 => IpNet::V6(Ipv6Net::new_assert(self.key.into(), self.length.min(128))),
+            Family::V6 | Family::Global6 => {
+                IpNet::V6(Ipv6Net::new_assert(self.key.into(), self.length.min(128)))
+            }
         }
     }
 }

@@ -7,7 +7,8 @@ use std::arch::x86_64::*;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::batch::{Key4, Key6};
-use super::{CHILD, Fib, INDEX, ROOT_HEAD, Root, SKIP, STRIDE};
+use super::prefix::GLOBAL;
+use super::{CHILD, Fib, INDEX, ROOT_HEAD, Root, SKIP, STRIDE, TRIES};
 use crate::seam::NexthopId;
 
 /// Walks that go together, each in a lane of 32 bits.
@@ -125,7 +126,16 @@ fn walk6<const GROUPS: usize>(fib: &Fib, keys: &[Key6], answers: &mut [NexthopId
         let low = read6(keys.get(group * LANES..).unwrap_or_default());
         let high = read6(keys.get(group * LANES + LANES / 2..).unwrap_or_default());
         (addresses.upper, addresses.lower) = ([low.0, high.0], [low.1, high.1]);
-        let (base, how) = roots(&fib.roots6, there, whole([low.2, high.2]));
+        // As `Fib::root6`.
+        let mut global = 0;
+        for half in 0..2 {
+            let kind = _mm512_srli_epi64::<{ 64 - GLOBAL.0 as u32 }>(addresses.upper[half]);
+            let same = _mm512_cmpeq_epi64_mask(kind, _mm512_set1_epi64(GLOBAL.1 as i64));
+            global |= u16::from(same) << (half * LANES / 2);
+        }
+        let trie = whole([low.2, high.2]);
+        let trie = _mm512_mask_add_epi32(trie, global, trie, _mm512_set1_epi32(TRIES as i32));
+        let (base, how) = roots(&fib.roots6, there, trie);
         // As `Root::enter6`: what is expected stands before the slots, the upper half first.
         let expected = pairs(words, there, _mm512_sub_epi32(base, _mm512_set1_epi32(3)));
         let (how, mut within) = (halves(how), 0);

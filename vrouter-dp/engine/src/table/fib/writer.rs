@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::prefix::{Family, Prefix, cut, slot, with_slot};
+use super::prefix::{Family, GLOBAL, Prefix, cut, slot, with_slot};
 use super::routes::{Route, Routes, slots};
 use super::slabs::Slabs;
 use super::{DEPTH, Fib, Trie};
@@ -75,7 +75,7 @@ impl FibWriter {
             routes: Routes::new(),
             blocks: 0,
             domain,
-            rows: [Vec::new(), Vec::new()],
+            rows: [Vec::new(), Vec::new(), Vec::new()],
             limbo: VecDeque::new(),
             waiting: VecDeque::new(),
             open: 0,
@@ -103,20 +103,28 @@ impl FibWriter {
 
     /// How many routes a trie has in both families.
     pub fn len(&self, trie: Trie) -> usize {
-        let rows = self.rows.iter().filter_map(|rows| rows.get(trie.0));
-        rows.map(|row| row.routes as usize + usize::from(row.default.is_some())).sum()
+        let rows = Family::ALL.iter().filter_map(|family| self.row(*family, trie).ok());
+        let all: usize =
+            rows.map(|row| row.routes as usize + usize::from(row.default.is_some())).sum();
+        let twins = (0..GLOBAL.0).filter_map(|length| {
+            self.find(trie, Prefix { family: Family::Global6, key: 0, length })
+        });
+        all - twins.count()
     }
 
     /// The route at exactly this prefix.
     pub fn exact(&self, trie: Trie, prefix: IpNet) -> Option<NexthopId> {
-        let prefix = Prefix::from(prefix);
+        self.find(trie, prefix.into()).map(|route| NexthopId(route.value))
+    }
+
+    fn find(&self, trie: Trie, prefix: Prefix) -> Option<Route> {
         let row = self.row(prefix.family, trie).ok()?;
         if prefix.length == 0 {
-            return row.default.map(|route| NexthopId(route.value));
+            return row.default;
         }
         let path = self.path(&row, prefix);
         let node = *path.nodes[..path.known].get(prefix.level())?;
-        self.routes.route(node, prefix.bit()).map(|route| NexthopId(route.value))
+        self.routes.route(node, prefix.bit())
     }
 
     /// Adds a route, or replaces its next hop, and stamps it with `mark`; returns the next hop that it had.
@@ -129,23 +137,54 @@ impl FibWriter {
         value: NexthopId,
         mark: u32,
     ) -> Result<Option<NexthopId>, Refusal> {
-        let prefix = Prefix::from(prefix);
-        let mut row = self.row(prefix.family, trie)?;
-        let old = self.set_in(&mut row, trie, prefix, Route { value: value.0, mark });
-        // A root that was made ready for a refused route stays: it answers the same.
-        self.rows[prefix.family as usize][trie.0] = row;
-        self.settle();
-        Ok(old?.map(|route| NexthopId(route.value)))
+        let (prefix, route) = (Prefix::from(prefix), Route { value: value.0, mark });
+        let old = self.put_route(trie, prefix, route)?;
+        if let Some(twin) = prefix.twin()
+            && let Err(refusal) = self.put_route(trie, twin, route)
+        {
+            // There is always room for what stood there before.
+            let _ = match old {
+                Some(old) => self.put_route(trie, prefix, old),
+                None => self.take_route(trie, prefix).map(Some),
+            };
+            return Err(refusal);
+        }
+        Ok(old.map(|route| NexthopId(route.value)))
     }
 
     /// Removes a route; returns its next hop. `Unknown` if there is none, `Full` as [`FibWriter::set`].
     pub fn remove(&mut self, trie: Trie, prefix: IpNet) -> Result<NexthopId, Refusal> {
         let prefix = Prefix::from(prefix);
+        let old = self.take_route(trie, prefix)?;
+        if let Some(twin) = prefix.twin()
+            && let Err(refusal) = self.take_route(trie, twin)
+        {
+            let _ = self.put_route(trie, prefix, old);
+            return Err(refusal);
+        }
+        Ok(NexthopId(old.value))
+    }
+
+    fn put_route(
+        &mut self,
+        trie: Trie,
+        prefix: Prefix,
+        route: Route,
+    ) -> Result<Option<Route>, Refusal> {
+        let mut row = self.row(prefix.family, trie)?;
+        let old = self.set_in(&mut row, trie, prefix, route);
+        // A root that was made ready for a refused route stays: it answers the same.
+        self.rows[prefix.family as usize][trie.0] = row;
+        self.settle();
+        old
+    }
+
+    fn take_route(&mut self, trie: Trie, prefix: Prefix) -> Result<Route, Refusal> {
         let mut row = self.row(prefix.family, trie)?;
         let old = self.remove_in(&mut row, trie, prefix);
         self.rows[prefix.family as usize][trie.0] = row;
         self.settle();
-        Ok(NexthopId(old?.value))
+        old
     }
 
     /// The routes of every trie that were last set with another mark.
@@ -473,7 +512,7 @@ impl FibWriter {
         for family in Family::ALL {
             for (index, row) in self.rows[family as usize].iter().enumerate() {
                 let trie = Trie(index);
-                if let Some(route) = row.default {
+                if let Some(route) = row.default.filter(|_| family != Family::Global6) {
                     visit(trie, Prefix { family, key: 0, length: 0 }, route);
                 }
                 let mut left = vec![(row.top, 0, 0)];
@@ -483,8 +522,11 @@ impl FibWriter {
                     }
                     let prefixes = self.routes.prefixes(node);
                     for bit in (2..64).filter(|bit| prefixes >> bit & 1 != 0) {
-                        if let Some(route) = self.routes.route(node, bit) {
-                            visit(trie, Prefix::at(family, key, level, bit), route);
+                        let prefix = Prefix::at(family, key, level, bit);
+                        if let Some(route) = self.routes.route(node, bit)
+                            && !prefix.is_twin()
+                        {
+                            visit(trie, prefix, route);
                         }
                     }
                     let children = (0..32).map(|slot| (self.routes.child(node, slot), slot));

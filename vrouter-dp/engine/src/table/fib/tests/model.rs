@@ -30,6 +30,39 @@ fn longest_prefix_wins_and_covered_routes_come_back() {
     assert_eq!((bench.writer.bytes(), bench.writer.own_bytes()), (0, 0));
 }
 
+/// Prefixes that hold global and other IPv6 addresses are one route each, to whoever asks.
+#[test]
+fn a_short_ipv6_prefix_answers_on_both_sides_of_the_global_addresses() {
+    let mut bench = Bench::new();
+    let prefixes = ["::/0", "::/1", "::/2", "2000::/3", "2001:db8::/32", "::/3", "fd00::/8"];
+    for (number, prefix) in prefixes.into_iter().enumerate() {
+        bench.add(net(prefix), 1 + number as u32);
+        assert_eq!(bench.writer.len(VRF.into()), number + 1);
+        assert_eq!(bench.writer.stale(1).len(), number + 1, "each is listed once");
+    }
+    let find = |bench: &Bench| {
+        [0x2001_0db8, 0x2000_0000, 0x3fff_0000, 0x1000_0000, 0x4000_0000, 0xfd00_0000]
+            .map(|upper: u128| bench.lookup(Kind::Six, upper << 96))
+    };
+    assert_eq!(find(&bench), [5, 4, 4, 6, 2, 7]);
+    let steps = [
+        ("2000::/3", [5, 3, 3, 6, 2, 7]),
+        ("::/2", [5, 2, 2, 6, 2, 7]),
+        ("::/3", [5, 2, 2, 2, 2, 7]),
+        ("::/1", [5, 1, 1, 1, 1, 7]),
+        ("fd00::/8", [5, 1, 1, 1, 1, 1]),
+        ("::/0", [5, 0, 0, 0, 0, 0]),
+        ("2001:db8::/32", [0; 6]),
+    ];
+    for (number, (prefix, then)) in steps.into_iter().enumerate() {
+        bench.delete(net(prefix));
+        assert_eq!(find(&bench), then, "without {prefix}");
+        assert_eq!(bench.writer.len(VRF.into()), steps.len() - 1 - number);
+    }
+    bench.settle();
+    assert_eq!((bench.writer.bytes(), bench.writer.own_bytes()), (0, 0));
+}
+
 #[test]
 fn what_does_not_exist() {
     let mut bench = Bench::new();
