@@ -7,16 +7,18 @@
 #   make bench           the standard profiles against testpmd: target/bench; BENCH=hot,mid runs those only
 #   make gate            instructions per packet against bench/instructions.toml; a slowed or broken pipeline must be noticed
 #   make million         a million routes over 1,000 VRFs, loaded, flapped ten times and withdrawn under a forwarding worker
-#   make soak            that, then the data-plane scenarios again and again for SOAK_MINUTES (default 30)
+#   make stress          the tables against their models under concurrent readers, STRESS_SECONDS each (default 60)
+#   make soak            both, then the lab scenarios again and again for SOAK_MINUTES (default 30)
 #   make clean-lab       removes what an interrupted run may have left: namespaces, processes, run directories
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint unit gate fuzz lab lab-build bench million soak clean-lab
+.PHONY: help setup demo test lint unit gate fuzz lab lab-build bench million stress soak clean-lab
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
+STRESS_SECONDS ?= 60
 BENCH ?=
 T ?=
 
@@ -66,7 +68,11 @@ bench: setup
 million: setup
 	ROUTES=1000000 VRFS=1000 FLAPS=10 cargo test --release --locked -p vrouter-agent --test million -- --nocapture
 
-soak: lab-build million
+stress: setup
+	STRESS_SECONDS=$(STRESS_SECONDS) cargo test --release --locked -p engine -p vrouter-dp --lib -- --nocapture --test-threads 1 \
+		sees_each_address_before_or_after packets_see_every_change under_concurrent_readers
+
+soak: lab-build stress million
 	tests/run --soak $(SOAK_MINUTES) $(T)
 
 clean-lab:
