@@ -16,7 +16,7 @@ use crate::memory::HugePages;
 use crate::operator;
 use crate::options::{Mode, Options};
 use crate::plane::worker_cpus;
-use crate::summary::Entry;
+use crate::summary::{Entry, Figures};
 use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,11 +62,7 @@ fn compare(options: &Options) -> Result<Entry, String> {
     }
     let mut entry = Entry {
         profile: "outside".into(),
-        mode: options.mode.name().into(),
-        encap: options.encap.name().into(),
-        mpps: outside.median(),
-        rounds: outside.0.len(),
-        spread: outside.spread(),
+        figures: Figures { mpps: outside.median(), ..Figures::of(&options, &outside) },
         note: format!(
             "vrouterd, by port counters of vrctl over wall clock: {:.2} Mpps; vrouter-bench {:.2} Mpps",
             outside.median(),

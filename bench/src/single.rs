@@ -11,6 +11,7 @@ use crate::files::Scratch;
 use crate::forward::Window;
 use crate::memory::HugePages;
 use crate::options::{Options, Part};
+use crate::summary::Figures;
 
 /// Exit code of a run whose baseline did not stand still: neither good nor bad.
 pub const NO_VERDICT: u8 = 75;
@@ -22,8 +23,8 @@ const SAMPLE: u32 = 16;
 /// All that a run gave.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    pub mode: &'static str,
-    pub encap: &'static str,
+    #[serde(flatten)]
+    pub figures: Figures,
     pub family: &'static str,
     pub frame: &'static str,
     pub flows: u32,
@@ -32,12 +33,6 @@ pub struct Report {
     pub instances: u16,
     pub burst: u16,
     pub cores: u16,
-    pub mpps: f64,
-    pub cycles_per_packet: f64,
-    pub net_cost: Option<f64>,
-    pub ratio_macswap: Option<f64>,
-    pub rounds: usize,
-    pub spread: f64,
     pub verdict: &'static str,
     pub checked: Option<Checked>,
     pub timed: Option<Window>,
@@ -84,8 +79,13 @@ pub fn measure(options: &Options, scratch: &Scratch) -> Result<Report, String> {
     }
     let timed = (!options.mode.is_plain()).then(|| timed(options, scratch)).transpose()?;
     Ok(Report {
-        mode: options.mode.name(),
-        encap: options.encap.name(),
+        figures: Figures {
+            mpps: outcome.mpps(options),
+            cycles_per_packet: outcome.ours.median(),
+            net_cost: outcome.net_cost(),
+            ratio_macswap: outcome.ratio_macswap(),
+            ..Figures::of(options, &outcome.ours)
+        },
         family: options.family.name(),
         frame: options.frame.name(),
         flows: options.flows,
@@ -94,12 +94,6 @@ pub fn measure(options: &Options, scratch: &Scratch) -> Result<Report, String> {
         instances: options.instances(),
         burst: options.burst,
         cores: options.nb_cores,
-        mpps: outcome.mpps(options),
-        cycles_per_packet: outcome.ours.median(),
-        net_cost: outcome.net_cost(),
-        ratio_macswap: outcome.ratio_macswap(),
-        rounds: outcome.ours.0.len(),
-        spread: outcome.ours.spread(),
         verdict: if outcome.steady() { "measured" } else { "no verdict" },
         checked: None,
         timed,
@@ -132,8 +126,8 @@ pub fn print(report: &Report) {
     let outcome = &report.outcome;
     println!(
         "{} {} IPv{} frame {} B: {} VRFs, {} routes, {} instances, {} flows; burst {}, {} worker(s)",
-        report.mode,
-        report.encap,
+        report.figures.mode,
+        report.figures.encap,
         report.family,
         report.frame,
         report.vrfs,
@@ -195,8 +189,8 @@ pub fn print(report: &Report) {
     line("testpmd io, same file", &outcome.io);
     line("testpmd macswap, same file", &outcome.macswap);
     line("testpmd macswap, 1,000-flow file", &outcome.unit);
-    println!("rate {:.2} Mpps", report.mpps);
-    if let (Some(cost), Some(ratio)) = (report.net_cost, report.ratio_macswap) {
+    println!("rate {:.2} Mpps", report.figures.mpps);
+    if let (Some(cost), Some(ratio)) = (report.figures.net_cost, report.figures.ratio_macswap) {
         println!("net cost {cost:.2}, ratio to macswap {ratio:.2}: {}", report.verdict);
     }
     if let Some(timed) = &report.timed {

@@ -13,7 +13,7 @@ use crate::memory::{HugePages, process_mib};
 use crate::options::{Encap, Mode, Options, Part};
 use crate::order::Order;
 use crate::pic::Lost;
-use crate::summary::{Entry, Verdict};
+use crate::summary::{Entry, Figures, Verdict};
 use crate::world::World;
 use crate::{contest, ir};
 
@@ -117,11 +117,7 @@ fn judge_churn(
     }
     let mut entry = Entry {
         profile: "churn".into(),
-        mode: options.mode.name().into(),
-        encap: options.encap.name().into(),
-        cycles_per_packet: after.median(),
-        rounds: changing.len(),
-        spread: after.spread(),
+        figures: Figures { cycles_per_packet: after.median(), ..Figures::of(options, &after) },
         note: note.trim_end_matches(',').into(),
         ..Entry::default()
     };
@@ -151,10 +147,7 @@ pub fn load(options: &Options) -> Result<Entry, String> {
     let series = Series(loaded.seconds);
     let mut entry = Entry {
         profile: "load".into(),
-        mode: options.mode.name().into(),
-        encap: options.encap.name().into(),
-        rounds: series.0.len(),
-        spread: series.spread(),
+        figures: Figures::of(&options, &series),
         note: format!(
             "{} routes into {} VRFs while a worker forwards, seconds each time: {:.2?}; taken away in {:.2?}",
             options.routes, options.vrfs, series.0, loaded.withdrawn
@@ -184,10 +177,7 @@ pub fn pic(options: &Options) -> Result<Entry, String> {
     let most = |series: &Series| series.0.iter().copied().fold(0.0, f64::max);
     let mut entry = Entry {
         profile: "pic".into(),
-        mode: options.mode.name().into(),
-        encap: options.encap.name().into(),
-        rounds: seen.0.len(),
-        spread: seen.spread(),
+        figures: Figures::of(&options, &seen),
         note: format!(
             "one op takes away the way to one of {} tunnel ends, {} routes lead to path groups: seen by packets after {:.0} us \
              (median; worst {:.0}), acknowledged for every worker after {:.0} us (worst {:.0}); no packet dropped while a path is left",
@@ -294,12 +284,11 @@ fn compare(
     let rate = |series: &Series| ready.hz as f64 / series.median() / 1e6;
     let mut entry = Entry {
         profile: name.into(),
-        mode: options.mode.name().into(),
-        encap: options.encap.name().into(),
-        mpps: rate(fast),
-        cycles_per_packet: fast.median() * f64::from(options.nb_cores),
-        rounds: fast.0.len(),
-        spread: fast.spread(),
+        figures: Figures {
+            mpps: rate(fast),
+            cycles_per_packet: fast.median() * f64::from(options.nb_cores),
+            ..Figures::of(options, fast)
+        },
         note: format!(
             "one worker {:.1} Mpps, two {:.1} Mpps; {handed} packets handed over",
             rate(slow),

@@ -159,7 +159,7 @@ fn compared(options: &Options, profile: &Profile) -> Result<Entry, String> {
     let mut entry = entry(profile.name, &report);
     if profile.name == "gre" {
         special::judge_gre(&mut entry, options.mode).map_err(named)?;
-    } else if let (Some(must), Some(cost)) = (profile.must, report.net_cost) {
+    } else if let (Some(must), Some(cost)) = (profile.must, report.figures.net_cost) {
         entry.judge("net cost", cost, must);
     }
     if !report.outcome.steady() && profile.name != "gre" {
@@ -188,14 +188,7 @@ fn io(options: &Options) -> Result<Entry, String> {
 fn entry(profile: &str, report: &Report) -> Entry {
     Entry {
         profile: profile.into(),
-        mode: report.mode.into(),
-        encap: report.encap.into(),
-        mpps: report.mpps,
-        cycles_per_packet: report.cycles_per_packet,
-        net_cost: report.net_cost,
-        ratio_macswap: report.ratio_macswap,
-        rounds: report.rounds,
-        spread: report.spread,
+        figures: report.figures.clone(),
         report: serde_json::to_value(report).ok(),
         ..Entry::default()
     }

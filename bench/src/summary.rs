@@ -5,6 +5,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::chart::{self, Line};
+use crate::contest::Series;
+use crate::options::Options;
 
 /// Whether a profile reached what it must.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,18 +33,41 @@ impl Verdict {
     }
 }
 
-/// One profile and direction.
+/// What rounds gave; zero or `None` where it was not measured.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Entry {
-    pub profile: String,
-    pub mode: String,
-    pub encap: String,
+pub struct Figures {
+    pub mode: &'static str,
+    pub encap: &'static str,
+    /// Millions of packets a second.
     pub mpps: f64,
+    /// All cores together.
     pub cycles_per_packet: f64,
     pub net_cost: Option<f64>,
     pub ratio_macswap: Option<f64>,
     pub rounds: usize,
+    /// (largest - smallest) / median.
     pub spread: f64,
+}
+
+impl Figures {
+    /// Of rounds with these options that gave `series`.
+    pub fn of(options: &Options, series: &Series) -> Figures {
+        Figures {
+            mode: options.mode.name(),
+            encap: options.encap.name(),
+            rounds: series.0.len(),
+            spread: series.spread(),
+            ..Figures::default()
+        }
+    }
+}
+
+/// One profile and direction.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Entry {
+    pub profile: String,
+    #[serde(flatten)]
+    pub figures: Figures,
     pub verdict: Verdict,
     /// What is judged, and its bound: at most, or at least where the name says so.
     pub criterion: String,
@@ -81,8 +106,8 @@ impl Entry {
         format!(
             "=> {} {} {}: {} {} (must {}) {} {}",
             self.profile,
-            self.mode,
-            self.encap,
+            self.figures.mode,
+            self.figures.encap,
             self.criterion,
             number(self.value),
             number(self.must),
@@ -114,19 +139,24 @@ pub fn table(entries: &[Entry]) -> String {
          |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for entry in entries {
+        let figures = &entry.figures;
         let measured = |value: f64, digits: usize| {
             if value == 0.0 { "-".into() } else { format!("{value:.digits$}") }
         };
         text += &format!(
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
             entry.profile,
-            entry.mode,
-            entry.encap,
-            measured(entry.mpps, 1),
-            measured(entry.cycles_per_packet, 1),
-            number(entry.net_cost),
-            number(entry.ratio_macswap),
-            if entry.rounds == 0 { "-".into() } else { format!("{:.0} %", entry.spread * 100.0) },
+            figures.mode,
+            figures.encap,
+            measured(figures.mpps, 1),
+            measured(figures.cycles_per_packet, 1),
+            number(figures.net_cost),
+            number(figures.ratio_macswap),
+            if figures.rounds == 0 {
+                "-".into()
+            } else {
+                format!("{:.0} %", figures.spread * 100.0)
+            },
             entry.criterion,
             number(entry.value),
             number(entry.must),
@@ -134,7 +164,7 @@ pub fn table(entries: &[Entry]) -> String {
         );
     }
     for entry in entries.iter().filter(|entry| !entry.note.is_empty()) {
-        text += &format!("\n{} {}: {}\n", entry.profile, entry.mode, entry.note);
+        text += &format!("\n{} {}: {}\n", entry.profile, entry.figures.mode, entry.note);
     }
     text
 }
