@@ -4,14 +4,15 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
+use zerocopy::FromZeros;
 
-use crate::chunks::Chunks;
+use crate::chunks;
 use crate::drops::{Drop, Punt};
 use crate::seam::VifId;
 use crate::table::vif::VIFS;
 
 /// A counter with one writer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, FromZeros)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -33,7 +34,7 @@ impl Counter {
 }
 
 /// One counter for each row of a list.
-#[derive(Debug)]
+#[derive(Debug, FromZeros)]
 pub struct Each<const N: usize>([Counter; N]);
 
 impl<const N: usize> Default for Each<N> {
@@ -92,10 +93,10 @@ impl WorkerCounters {
         }
     }
 
-    /// Counters of an interface; `None` if it never existed.
-    #[inline]
+    /// Counters of an interface; all zero if it never existed.
+    #[inline(always)]
     pub fn vif(&self, vif: VifId) -> Option<&VifCounter> {
-        self.vifs.0.at(vif.index())
+        self.vifs.0.get(vif.index())
     }
 
     /// Sum over all drop reasons.
@@ -108,17 +109,17 @@ impl WorkerCounters {
         self.punted.iter().map(Counter::value).sum()
     }
 
-    /// Makes room for an interface and starts it at zero. The table writer calls it before the vif can be seen.
+    /// Starts an interface at zero. The table writer calls it before the vif can be seen.
     pub(crate) fn start_vif(&self, vif: VifId) {
-        if let Some(row) = self.vifs.0.ensure(vif.index()) {
+        if let Some(row) = self.vif(vif) {
             row.clear();
         }
     }
 }
 
 /// Counters of one interface at one worker. Those of every packet are in one cache line.
-#[derive(Debug, Default)]
-#[repr(align(64))]
+#[derive(Debug, FromZeros)]
+#[repr(C, align(64))]
 pub struct VifCounter {
     /// Frames from the instance, dropped ones too.
     pub rx_packets: Counter,
@@ -148,12 +149,12 @@ impl VifCounter {
     }
 }
 
-/// In pieces of 64: an idle gateway pays for the interfaces that it has.
+/// All interfaces: only those that exist take memory.
 #[derive(Debug)]
-struct VifCounters(Chunks<VifCounter, 64>);
+struct VifCounters(Box<[VifCounter]>);
 
 impl Default for VifCounters {
     fn default() -> Self {
-        VifCounters(Chunks::new(VIFS))
+        VifCounters(chunks::zeroed(VIFS))
     }
 }

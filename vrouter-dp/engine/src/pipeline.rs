@@ -16,6 +16,7 @@ pub use probe::{Pass, Probe};
 use crate::buffer::Buf;
 use crate::drops::Drop;
 use crate::seam::{PortId, VrfId};
+use crate::stage::classify::Link;
 use crate::stage::lookup::Hop;
 use crate::stage::{Burst, Context, Family, Inner, Step, classify, decap, encap, lookup, rewrite};
 use crate::table::nexthop::Word;
@@ -79,34 +80,69 @@ pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut 
     sent.unwrap_or_else(|end| context.end(end, packet))
 }
 
-/// A frame of which `HEADER` bytes are in front of the packet.
+/// A frame from an instance; `stripped` is the tag that the NIC took out of it.
 #[inline(always)]
-fn from_instance<const HEADER: usize>(
+fn from_instance(
     context: &mut Context<'_>,
     burst: &mut Burst,
     place: usize,
     frame: &[u8],
-    tci: u16,
+    stripped: Option<u16>,
 ) -> Step<()> {
-    // Decap has policy look at the source as soon as it knows it.
-    match classify::from_instance::<HEADER>(context, frame, tci)? {
-        Family::V4 => decap::bare_v4(context, burst, place, frame, HEADER),
-        Family::V6 => decap::bare_v6(context, burst, place, frame, HEADER),
+    match stripped {
+        None => behind::<{ Link::TAGGED }>(context, burst, place, frame, None),
+        Some(_) => behind::<{ Link::BARE }>(context, burst, place, frame, stripped),
     }
-    .map_err(|end| context.at(context.run.as_ref().map(|run| run.id), end))
 }
 
-/// As [`from_instance`].
+/// As [`from_instance`], with `HEADER` bytes in front of the packet. Decap has policy look at the source as soon as it knows it.
 #[inline(always)]
-fn from_underlay<const HEADER: usize>(
+fn behind<const HEADER: usize>(
     context: &mut Context<'_>,
     burst: &mut Burst,
     place: usize,
     frame: &[u8],
-    tci: u16,
+    stripped: Option<u16>,
 ) -> Step<()> {
-    classify::from_underlay::<HEADER>(context, frame, tci)?;
-    decap::tunnel(context, burst, place, frame, HEADER)
+    match classify::ordinary::<HEADER>(context, frame, stripped.unwrap_or(0)) {
+        Some((Family::V4, id, vif)) => {
+            decap::bare_v4(context, burst, place, frame, HEADER, (id, vif))
+        }
+        Some((Family::V6, id, vif)) => {
+            decap::bare_v6(context, burst, place, frame, HEADER, (id, vif))
+        }
+        None => unusual(context, burst, place, frame, stripped),
+    }
+}
+
+/// As [`from_instance`], for a frame that is not as nearly all are: most end here.
+#[cold]
+#[inline(never)]
+fn unusual(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    stripped: Option<u16>,
+) -> Step<()> {
+    let (family, start, id, vif) = classify::from_instance(context, frame, stripped)?;
+    match family {
+        Family::V4 => decap::bare_v4(context, burst, place, frame, start, (id, vif)),
+        Family::V6 => decap::bare_v6(context, burst, place, frame, start, (id, vif)),
+    }
+}
+
+/// A frame from the underlay.
+#[inline(always)]
+fn from_underlay(
+    context: &mut Context<'_>,
+    burst: &mut Burst,
+    place: usize,
+    frame: &[u8],
+    stripped: Option<u16>,
+) -> Step<()> {
+    let start = classify::from_underlay(context, frame, stripped)?;
+    decap::tunnel(context, burst, place, frame, start)
 }
 
 /// To where the next hop leads; `OWN` for a packet of our own.

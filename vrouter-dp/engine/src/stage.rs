@@ -22,8 +22,9 @@ use crate::buffer::Buf;
 use crate::counters::WorkerCounters;
 use crate::drops::{Drop, Punt};
 use crate::prefetch::prefetch;
-use crate::seam::{LabelTarget, PortId, VifId, VrfId};
-use crate::table::{Port, View, Vif};
+use crate::seam::{PortId, VifId, VrfId};
+use crate::table::port::PortVifs;
+use crate::table::{Port, View};
 use crate::verdict::{PuntMeta, Verdict};
 use crate::worker::{Admitted, IpIds, Limits, WorkerState};
 
@@ -57,13 +58,8 @@ pub(crate) struct Context<'a> {
     pub port: PortId,
     /// The same; `None` if there is none or it does not forward.
     pub open: Option<&'a Port>,
-    /// Where the last packet from an instance came from: they come in runs.
-    pub run: Option<Run<'a>>,
-    /// Label of the last packet out of a tunnel, and where it leads.
-    pub label: u32,
-    pub target: Option<LabelTarget>,
-    /// Packets with another interface or label than the one before: how scattered the burst is.
-    pub changes: u32,
+    /// Its interfaces.
+    pub vifs: PortVifs<'a>,
     /// MAC of the port, as [`eth::destination`] reads it; none is like that of a port that does not forward.
     pub own_mac: u64,
     pub admitted: &'a mut Admitted,
@@ -71,16 +67,6 @@ pub(crate) struct Context<'a> {
     vif: Option<VifId>,
     /// What goes with [`End::Told`] and [`End::Punt`]: class, place, and MTU if that is what it is about.
     notice: Option<(Punt, Place, u16)>,
-}
-
-/// A run of packets from one instance, not yet counted.
-#[derive(Clone, Copy)]
-pub(crate) struct Run<'a> {
-    pub vlan: u16,
-    pub id: VifId,
-    pub vif: &'a Vif,
-    /// How many they are in the upper half, their bytes in the lower.
-    pub sum: u64,
 }
 
 /// A packet to be routed. What its own header says is read there again when it is needed: that costs less than to carry it.
@@ -152,6 +138,12 @@ impl Inner {
         (self.origin == Origin::Instance).then_some(self.vif)
     }
 
+    /// Whether it is of the same interface, or out of a tunnel for the same VRF.
+    #[inline]
+    pub fn is_beside(&self, other: &Inner) -> bool {
+        (self.vif, self.vrf) == (other.vif, other.vrf)
+    }
+
     /// Its place; `None` for a packet of our own.
     pub fn place(&self) -> Option<Place> {
         let Inner { start, length, vrf, .. } = *self;
@@ -175,16 +167,13 @@ impl<'a> Context<'a> {
         let tables = worker.tables.view(&worker.reader);
         let open = tables.ports.port(port, &worker.reader).filter(|_| tables.ports.forwards(port));
         let context = Context {
+            vifs: tables.ports.vifs(port),
             tables,
             counters: &worker.tables.counters[usize::from(worker.id.0)],
             limits: &mut worker.limits,
             ip_ids: &mut worker.ip_ids,
             port,
             open,
-            run: None,
-            label: u32::MAX,
-            target: None,
-            changes: 0,
             own_mac: open.map_or(u64::MAX, |port| eth::destination_bits(port.mac)),
             admitted: &mut worker.admitted,
             vif: None,
@@ -199,16 +188,6 @@ impl<'a> Context<'a> {
         self.tables.vifs.prefetch_record(vif.index());
         if let Some(row) = self.counters.vif(vif) {
             prefetch(row);
-        }
-    }
-
-    /// Counts the run of packets from one instance that ends here.
-    pub fn settle(&mut self) {
-        if let Some(run) = self.run.take()
-            && let Some(row) = self.counters.vif(run.id)
-        {
-            row.rx_packets.add(run.sum >> 32);
-            row.rx_bytes.add(run.sum & 0xffff_ffff);
         }
     }
 

@@ -44,21 +44,48 @@ impl Ethernet {
     }
 }
 
-/// Destination and source of a frame, to be compared at once.
+/// MACs and VLAN of a frame with one tag, whatever its priority, to be compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MacPair([u32; 3]);
+pub struct LinkKey([u64; 2]);
 
-impl MacPair {
-    /// Of a frame. `Truncated` if there are fewer than 12 bytes.
+impl LinkKey {
+    /// Like that of no frame.
+    pub const NONE: LinkKey = LinkKey([u64::MAX; 2]);
+    /// Bits of the second half that are not priority and drop eligibility.
+    const COMPARED: u64 = u64::from_ne_bytes([255, 255, 255, 255, 255, 255, 0x0f, 255]);
+
+    /// Of a frame from `source` to `destination` in `vlan`.
     #[inline]
-    pub fn parse(frame: &[u8]) -> Result<MacPair, Malformed> {
-        let macs: &[u8; 12] = frame.first_chunk().ok_or(Malformed::Truncated)?;
-        Ok(MacPair(zerocopy::transmute!(*macs)))
+    pub const fn new(destination: Mac, source: Mac, vlan: VlanId) -> LinkKey {
+        let [a, b, c, d, e, f] = destination.0;
+        let [g, h, i, j, k, l] = source.0;
+        let [tpid, tci] = [VLAN.to_be_bytes(), vlan.value().to_be_bytes()];
+        let back = [i, j, k, l, tpid[0], tpid[1], tci[0], tci[1]];
+        LinkKey([u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes(back)])
     }
 
-    /// Of a frame from `source` to `destination`.
-    pub const fn new(destination: Mac, source: Mac) -> MacPair {
-        MacPair(zerocopy::transmute!([destination, source]))
+    /// The VLAN id, 12 bits, if there is a tag.
+    #[inline(always)]
+    pub const fn vlan(self) -> u16 {
+        let [.., a, b] = self.0[1].to_ne_bytes();
+        u16::from_be_bytes([a, b])
+    }
+
+    /// Of a frame with its tag in place, if it has one.
+    #[inline(always)]
+    pub fn tagged(header: &[u8; TaggedEthernet::LEN]) -> LinkKey {
+        let [a, b, c, d, e, f, g, h, back @ .., _, _] = *header;
+        let front = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
+        LinkKey([front, u64::from_ne_bytes(back) & LinkKey::COMPARED])
+    }
+
+    /// Of a frame whose tag was taken out: this was its tag control information.
+    #[inline(always)]
+    pub fn bare(header: &[u8; Ethernet::LEN], tci: u16) -> LinkKey {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, _, _] = *header;
+        let ([m, n], [o, p]) = (VLAN.to_be_bytes(), tci.to_be_bytes());
+        let back = u64::from_ne_bytes([i, j, k, l, m, n, o, p]);
+        LinkKey([u64::from_ne_bytes([a, b, c, d, e, f, g, h]), back & LinkKey::COMPARED])
     }
 }
 
@@ -150,8 +177,16 @@ mod tests {
         ];
         let (eth, rest) = Ethernet::parse(&frame).unwrap();
         assert_eq!(eth.destination, Mac::GATEWAY);
-        assert_eq!(MacPair::parse(&frame), Ok(MacPair::new(eth.destination, eth.source)));
-        assert_eq!(MacPair::parse(&frame[..11]), Err(Malformed::Truncated));
+        let key = LinkKey::new(Mac::GATEWAY, eth.source, VlanId::new(107).unwrap());
+        assert_eq!((LinkKey::tagged(frame.first_chunk().unwrap()), key.vlan()), (key, 107));
+        let bare: [u8; 14] = std::array::from_fn(|at| frame[if at < 12 { at } else { at + 4 }]);
+        assert_eq!(LinkKey::bare(&bare, 0xe06b), key, "whatever the priority, wherever the tag");
+        for byte in (0..14).chain([15]) {
+            let mut other = frame;
+            other[byte] ^= 1;
+            assert_ne!(LinkKey::tagged(other.first_chunk().unwrap()), key, "byte {byte}");
+        }
+        assert_ne!(LinkKey::tagged(&[0xff; 18]), LinkKey::NONE, "no frame is like that");
         assert_eq!(destination(&frame), Ok(destination_bits(Mac::GATEWAY)));
         assert_eq!(destination(&frame[..7]), Err(Malformed::Truncated));
         assert_eq!(eth.source.to_string(), "52:54:00:00:01:07");

@@ -3,7 +3,7 @@
 use super::{from_instance, from_underlay, send};
 use crate::buffer::Buf;
 use crate::fault;
-use crate::stage::classify::{self, Link};
+use crate::stage::classify;
 use crate::stage::{Burst, Context, End};
 use crate::table::PortRole;
 use crate::verdict::Verdict;
@@ -23,8 +23,6 @@ pub(super) fn arrive<B: Buf>(
                 classify::ahead(context, packets);
             }
             each::<B, true>(context, burst, packets, verdicts);
-            context.settle();
-            burst.scattered = burst.is_scattered(context.changes);
         }
         Some(PortRole::Fabric) => each::<B, false>(context, burst, packets, verdicts),
         None => {
@@ -33,6 +31,7 @@ pub(super) fn arrive<B: Buf>(
             }
         }
     }
+    burst.arrived();
 }
 
 #[inline(always)]
@@ -42,22 +41,14 @@ fn each<B: Buf, const GATEWAY: bool>(
     packets: &mut [B],
     verdicts: &mut [Verdict],
 ) {
-    const BARE: usize = Link::BARE;
-    const TAGGED: usize = Link::TAGGED;
     for (place, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
         fault::dawdle();
         let tag = classify::tag(packet);
         let frame = packet.data();
-        let step = match Link::read(frame, tag) {
-            Ok(Link::Tagged(tci)) if GATEWAY => {
-                from_instance::<TAGGED>(context, burst, place, frame, tci)
-            }
-            Ok(Link::Bare(tci)) if GATEWAY => {
-                from_instance::<BARE>(context, burst, place, frame, tci)
-            }
-            Ok(Link::Tagged(tci)) => from_underlay::<TAGGED>(context, burst, place, frame, tci),
-            Ok(Link::Bare(tci)) => from_underlay::<BARE>(context, burst, place, frame, tci),
-            Err(end) => Err(end),
+        let step = if GATEWAY {
+            from_instance(context, burst, place, frame, tag)
+        } else {
+            from_underlay(context, burst, place, frame, tag)
         };
         if let Err(end) = step {
             *verdict = ended(context, burst, packet, place, end);

@@ -23,7 +23,7 @@ pub(crate) struct Burst {
     pub ipv6: u64,
     /// Who needs no lookup: the label led straight to an interface.
     delivered: u64,
-    /// Whether the last burst from instances came from so many that their records are asked for ahead.
+    /// Whether the packets of this burst, or of the last one until they have arrived, come from many sides.
     pub scattered: bool,
 }
 
@@ -60,11 +60,14 @@ impl Burst {
         self.found[place % BATCH] = NexthopId(DELIVER | u32::from(vif.0));
     }
 
-    /// Whether packets came from so many sides, `changes` of them from another than the one before, that their records are asked
-    /// for ahead: with a few, those are at hand.
+    /// All have arrived. Sees whether they come from so many sides that what is known of these is asked for ahead: with a few, it is
+    /// at hand. A look at some of them is enough.
     #[inline]
-    pub fn is_scattered(&self, changes: u32) -> bool {
-        changes as usize * 5 > self.count * 4
+    pub fn arrived(&mut self) {
+        const PAIRS: usize = 8;
+        let sample = self.inners[..2 * PAIRS].chunks_exact(2);
+        let apart = sample.filter(|pair| !pair[0].is_beside(&pair[1])).count();
+        self.scattered = self.count >= 2 * PAIRS && apart >= PAIRS - 1;
     }
 
     /// Every place of the burst.

@@ -7,10 +7,10 @@
 //! leave the tag in the frame.
 
 use wire::Mac;
-use wire::eth::{self, Ethernet, MacPair, Tag};
+use wire::eth::{self, Ethernet, LinkKey, Tag};
 use wire::ipv6;
 
-use super::{Context, End, Family, Place, Run, Step};
+use super::{Context, End, Family, Place, Step};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{VifId, VrfId};
@@ -62,84 +62,118 @@ pub(crate) fn tag<B: Buf>(packet: &mut B) -> Option<u16> {
     tag
 }
 
-/// Asks for the interfaces that the frames come from.
+/// Asks for the interfaces that the frames come from: first where they are, then what they are.
 #[inline(never)]
 pub(crate) fn ahead<B: Buf>(context: &Context<'_>, packets: &[B]) {
-    for packet in packets {
-        if let Ok(Link::Bare(tci) | Link::Tagged(tci)) =
-            Link::read(packet.data(), packet.stripped_tci())
-            && let Some(vif) = vif(context, tci & 0x0fff)
-        {
-            context.ask(vif);
-        }
-    }
-}
-
-/// Finds the interface that a frame comes from, of which `HEADER` bytes are in front of the packet: [`Context::run`] then.
-#[inline(always)]
-pub(crate) fn from_instance<const HEADER: usize>(
-    context: &mut Context<'_>,
-    frame: &[u8],
-    tci: u16,
-) -> Step<Family> {
-    // A frame without a tag has the VLAN id of a priority tag.
-    let vlan = tci & 0x0fff;
-    let run = match &mut context.run {
-        Some(run) if run.vlan == vlan => run,
-        _ => run(context, vlan)?,
+    let vifs = |packet: &B| {
+        let link = match packet.stripped_tci() {
+            Some(tci) => link::<{ Link::BARE }>(packet.data(), tci)?,
+            None => link::<{ Link::TAGGED }>(packet.data(), 0)?,
+        };
+        context.vifs.vif(link.vlan())
     };
-    // The same number, wherever the tag was.
-    run.sum += 1 << 32 | (frame.len() + (Link::TAGGED - HEADER)) as u64;
-    let Run { id, vif, .. } = *run;
-    if macs(frame)? == vif.macs && ethertype::<HEADER>(frame)? == eth::IPV4 && vif.up {
-        return Ok(Family::V4);
+    for vif in packets.iter().filter_map(vifs) {
+        context.tables.vifs.prefetch(vif.index());
     }
-    addressed(context, frame, HEADER, Some((id, vif)))
+    for vif in packets.iter().filter_map(vifs) {
+        context.ask(vif);
+    }
 }
 
-/// Begins a run of packets with this VLAN id.
-#[inline(never)]
-fn run<'c, 'a>(context: &'c mut Context<'a>, vlan: u16) -> Step<&'c mut Run<'a>> {
-    if vlan == 0 {
+/// Bits of a tag control information that are the VLAN id.
+const VLAN: u16 = 0x0fff;
+
+/// How a frame of which `HEADER` bytes are in front of the packet begins. Without the tag that it should have, like none.
+#[inline(always)]
+fn link<const HEADER: usize>(frame: &[u8], stripped: u16) -> Option<LinkKey> {
+    match HEADER {
+        Link::BARE => frame.first_chunk().map(|header| LinkKey::bare(header, stripped)),
+        _ => frame.first_chunk().map(LinkKey::tagged),
+    }
+}
+
+/// The interface that a frame comes from, of which `HEADER` bytes are in front of the packet, if all of it is as in nearly all
+/// frames: an IPv4 or IPv6 packet to us.
+#[inline(always)]
+pub(crate) fn ordinary<'a, const HEADER: usize>(
+    context: &Context<'a>,
+    frame: &[u8],
+    stripped: u16,
+) -> Option<(Family, VifId, &'a Vif)> {
+    let link = link::<HEADER>(frame, stripped)?;
+    let index = context.vifs.index(link.vlan());
+    let vif = context.tables.vifs.load(index).filter(|vif| vif.link == link)?;
+    let family = match ethertype::<HEADER>(frame) {
+        Ok(eth::IPV4) => Family::V4,
+        Ok(eth::IPV6) => Family::V6,
+        _ => return None,
+    };
+    let id = VifId(index as u16);
+    count::<HEADER>(context, id, frame);
+    Some((family, id, vif))
+}
+
+#[inline(always)]
+fn count<const HEADER: usize>(context: &Context<'_>, id: VifId, frame: &[u8]) {
+    if let Some(row) = context.counters.vif(id) {
+        row.rx_packets.add(1);
+        // The same number, wherever the tag was.
+        row.rx_bytes.add((frame.len() + (Link::TAGGED - HEADER)) as u64);
+    }
+}
+
+/// The interface that a frame comes from, what is in it and where that begins: if it is not as nearly all are.
+pub(crate) fn from_instance<'a>(
+    context: &mut Context<'a>,
+    frame: &[u8],
+    stripped: Option<u16>,
+) -> Step<(Family, usize, VifId, &'a Vif)> {
+    let (header, tci) = match Link::read(frame, stripped)? {
+        Link::Tagged(tci) => (Link::TAGGED, tci),
+        Link::Bare(tci) => (Link::BARE, tci),
+    };
+    // A frame without a tag has the VLAN id of a priority tag.
+    if tci & VLAN == 0 {
         return Err(Drop::Untagged.into());
     }
-    let id = vif(context, vlan).ok_or(Drop::UnknownVlan)?;
+    let id = context.vifs.vif(tci & VLAN).ok_or(Drop::UnknownVlan)?;
     let vif = context.tables.vifs.load(id.index()).ok_or(Drop::UnknownVlan)?;
-    context.settle();
-    context.changes += 1;
-    Ok(context.run.insert(Run { vlan, id, vif, sum: 0 }))
+    match header {
+        Link::TAGGED => count::<{ Link::TAGGED }>(context, id, frame),
+        _ => count::<{ Link::BARE }>(context, id, frame),
+    }
+    Ok((addressed(context, frame, header, Some((id, vif)))?, header, id, vif))
 }
 
-fn vif(context: &Context<'_>, vlan: u16) -> Option<VifId> {
-    eth::vlan_of(vlan).and_then(|vlan| context.tables.ports.vif(context.port, vlan))
-}
-
-/// Lets a frame from the underlay through, of which `HEADER` bytes are in front of the packet.
+/// Lets a frame from the underlay through; where in it the packet begins.
 #[inline(always)]
-pub(crate) fn from_underlay<const HEADER: usize>(
+pub(crate) fn from_underlay(
     context: &mut Context<'_>,
     frame: &[u8],
-    tci: u16,
-) -> Step<()> {
+    stripped: Option<u16>,
+) -> Step<usize> {
     // The underlay is untagged: a priority tag is none, a VLAN is not ours.
-    if tci & 0x0fff != 0 {
+    let (header, tci) = match Link::read(frame, stripped)? {
+        Link::Tagged(tci) => (Link::TAGGED, tci),
+        Link::Bare(tci) => (Link::BARE, tci),
+    };
+    if tci & VLAN != 0 {
         return Err(Drop::UnknownVlan.into());
     }
     let destination = eth::destination(frame).map_err(|_| Drop::Malformed)?;
-    if context.own_mac != destination || ethertype::<HEADER>(frame)? != eth::IPV4 {
-        addressed(context, frame, HEADER, None)?;
+    let plain = match header {
+        Link::TAGGED => ethertype::<{ Link::TAGGED }>(frame)?,
+        _ => ethertype::<{ Link::BARE }>(frame)?,
+    } == eth::IPV4;
+    if context.own_mac != destination || !plain {
+        addressed(context, frame, header, None)?;
     }
-    Ok(())
-}
-
-#[inline(always)]
-fn macs(frame: &[u8]) -> Step<MacPair> {
-    Ok(MacPair::parse(frame).map_err(|_| Drop::Malformed)?)
+    Ok(header)
 }
 
 /// The two bytes before the payload: they say what it is.
 #[inline(always)]
-fn ethertype<const HEADER: usize>(frame: &[u8]) -> Step<u16> {
+fn ethertype<const HEADER: usize>(frame: &[u8]) -> Result<u16, Drop> {
     let bytes = frame.get(HEADER - 2..HEADER).and_then(|bytes| bytes.first_chunk());
     Ok(u16::from_be_bytes(*bytes.ok_or(Drop::Malformed)?))
 }
@@ -173,7 +207,7 @@ fn to_us(
         if !vif.up {
             return Err(Drop::VifDown.into());
         }
-        if vif.mac != ethernet.source {
+        if vif.mac() != ethernet.source {
             return Err(Drop::UnknownSourceMac.into());
         }
     }

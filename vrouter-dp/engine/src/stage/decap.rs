@@ -17,40 +17,42 @@ use wire::udp::{self, Udp};
 use wire::{Malformed, icmp};
 
 use super::burst::Burst;
-use super::{Context, End, Family, Inner, Place, Run, Step, is_multicast, policy, unicast_v4};
+use super::{Context, End, Family, Inner, Place, Step, is_multicast, policy, unicast_v4};
 use crate::drops::{Drop, Punt};
 use crate::pipeline::BATCH;
-use crate::seam::{LabelTarget, VrfId};
-use crate::table::{Key4, Key6};
+use crate::seam::{LabelTarget, VifId, VrfId};
+use crate::table::{Key4, Key6, Vif};
 
 /// An IPv4 packet from an instance, that begins at `start`: there is nothing around it.
 #[inline(always)]
 pub(crate) fn bare_v4(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     burst: &mut Burst,
     place: usize,
     frame: &[u8],
     start: usize,
+    (id, vif): (VifId, &Vif),
 ) -> Step<()> {
     let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
-    let Run { id, vif, .. } = *context.run.as_ref().ok_or(Drop::UnknownVlan)?;
     let inner = Inner::from_instance(id, vif.vrf);
     v4(burst, place, bytes, start, inner, |source| policy::check_v4(context, id, vif, source))
+        .map_err(|end| context.at(Some(id), end))
 }
 
 /// As [`bare_v4`], of an IPv6 packet.
 #[inline(never)]
 pub(crate) fn bare_v6(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     burst: &mut Burst,
     place: usize,
     frame: &[u8],
     start: usize,
+    (id, vif): (VifId, &Vif),
 ) -> Step<()> {
     let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
-    let Run { id, vif, .. } = *context.run.as_ref().ok_or(Drop::UnknownVlan)?;
     let inner = Inner::from_instance(id, vif.vrf);
     v6(burst, place, bytes, start, inner, |source| policy::check_v6(context, id, vif, source))
+        .map_err(|end| context.at(Some(id), end))
 }
 
 /// A packet that the service thread made: it is trusted to know its addresses.
@@ -224,14 +226,7 @@ fn label(
     if !entry.is_bottom() {
         return Err(Drop::InvalidLabelStack.into());
     }
-    // They come in runs, too.
-    let label = entry.label();
-    if context.label != label {
-        context.changes += 1;
-        context.label = label;
-        context.target = context.tables.labels.target(label);
-    }
-    let target = context.target.ok_or(Drop::InvalidLabel)?;
+    let target = context.tables.labels.target(entry.label()).ok_or(Drop::InvalidLabel)?;
     let vrf = match target {
         LabelTarget::Vrf(vrf) => vrf,
         LabelTarget::Vif(vif) => {

@@ -45,7 +45,7 @@ impl Way<'_> {
 #[inline(always)]
 pub(crate) fn routes(context: &Context<'_>, burst: &mut Burst) {
     let fib = context.tables.fib;
-    let together = fib.prefers_batches() || burst.is_scattered(context.changes);
+    let together = fib.prefers_batches() || burst.scattered;
     let (v4, v6) = (burst.is_v4() == burst.all(), burst.is_v6() == burst.all());
     let count = burst.count.min(BATCH);
     let Burst { v4: keys4, v6: keys6, found, .. } = burst;
@@ -95,7 +95,7 @@ fn mixed(fib: &Fib, burst: &mut Burst) {
 /// Asks for what the routes lead to, if the burst is so scattered that this is worth it.
 #[inline(always)]
 pub(crate) fn ahead(context: &Context<'_>, burst: &Burst) {
-    if burst.is_scattered(context.changes) {
+    if burst.scattered {
         prefetch(context, burst);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use wire::{Mac, VlanId};
 
 use crate::chunks;
-use crate::prefetch::prefetch;
 use crate::publish::{Domain, Reader, Slots};
 use crate::seam::{PortId, VifId};
 
@@ -45,12 +44,34 @@ pub struct Port {
     pub mtu: u16,
 }
 
+/// The interfaces of one port, by VLAN.
+#[derive(Clone, Copy, Debug)]
+pub struct PortVifs<'a>(&'a [AtomicU32; VLANS]);
+
+/// Those of no port.
+static NOWHERE: [AtomicU32; VLANS] = [const { AtomicU32::new(0) }; VLANS];
+
+impl PortVifs<'_> {
+    /// Index of the interface of a VLAN, by the 12 bits of its id; beyond all interfaces if there is none, as for 0, a priority
+    /// tag, and 4095.
+    #[inline(always)]
+    pub fn index(self, vlan: u16) -> usize {
+        !self.0[usize::from(vlan) % VLANS].load(Ordering::Acquire) as usize
+    }
+
+    /// The interface of a VLAN.
+    #[inline]
+    pub fn vif(self, vlan: u16) -> Option<VifId> {
+        u16::try_from(self.index(vlan)).ok().map(VifId)
+    }
+}
+
 /// All ports.
 #[derive(Debug)]
 pub struct PortTable {
     rows: Slots<Port>,
     states: Box<[AtomicU8; PORTS]>,
-    /// (port, VLAN) -> interface + 1.
+    /// (port, VLAN) -> interface, all its bits inverted: 0 is none.
     vlans: Box<[AtomicU32]>,
 }
 
@@ -79,16 +100,15 @@ impl PortTable {
     /// The interface of (port, VLAN).
     #[inline]
     pub fn vif(&self, port: PortId, vlan: VlanId) -> Option<VifId> {
-        let cell = self.vlans.get(port.index() * VLANS + vlan.index())?;
-        cell.load(Ordering::Acquire).checked_sub(1).map(|vif| VifId(vif as u16))
+        self.vifs(port).vif(vlan.value())
     }
 
-    /// Asks for the word of (port, VLAN).
-    #[inline(always)]
-    pub fn prefetch(&self, port: PortId, vlan: VlanId) {
-        if let Some(cell) = self.vlans.get(port.index() * VLANS + vlan.index()) {
-            prefetch(cell);
-        }
+    /// The interfaces of a port by VLAN.
+    #[inline]
+    pub fn vifs(&self, port: PortId) -> PortVifs<'_> {
+        let start = port.index() * VLANS;
+        let cells = self.vlans.get(start..).and_then(|cells| cells.first_chunk());
+        PortVifs(cells.unwrap_or(&NOWHERE))
     }
 
     pub(super) fn set(&self, port: PortId, row: Port) {
@@ -101,7 +121,7 @@ impl PortTable {
 
     pub(super) fn set_vif(&self, port: PortId, vlan: VlanId, vif: Option<VifId>) {
         if let Some(cell) = self.vlans.get(port.index() * VLANS + vlan.index()) {
-            cell.store(vif.map_or(0, |vif| u32::from(vif.0) + 1), Ordering::Release);
+            cell.store(vif.map_or(0, |vif| !u32::from(vif.0)), Ordering::Release);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use wire::eth::{self, MacPair, TaggedEthernet};
+use wire::eth::{self, LinkKey, TaggedEthernet};
 use wire::{Mac, VlanId};
 
 use crate::prefetch::prefetch;
@@ -15,22 +15,18 @@ pub const VIFS: usize = 1 << 16;
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct Vif {
-    /// The MACs of an ordinary frame from the instance: the gateway's and its own.
-    pub macs: MacPair,
+    /// How an ordinary frame from the instance begins; like none while it may not carry traffic.
+    pub link: LinkKey,
     /// The first of `addresses` in host order, nearly always the one; 0 if there is none.
     pub address: u32,
     /// IPv4 addresses that the instance may use as source.
     pub addresses: Box<[Ipv4Addr]>,
     /// Header of every IPv4 frame towards the instance.
     pub header: TaggedEthernet,
-    /// MAC of the instance.
-    pub mac: Mac,
     /// Largest IP packet of the port, in bytes.
     pub mtu: u16,
     /// VRF that it belongs to.
     pub vrf: VrfId,
-    /// Its VLAN on that port.
-    pub vlan: VlanId,
     /// Port that it is behind.
     pub port: PortId,
     /// Whether it may carry traffic.
@@ -41,12 +37,25 @@ pub struct Vif {
     pub addresses6: Box<[Ipv6Addr]>,
     /// Header of every IPv6 frame towards the instance.
     pub header6: TaggedEthernet,
+    /// Its VLAN on that port: who sends reads it in the headers.
+    pub vlan: VlanId,
 }
 
 // What IPv4 needs is in the first line.
 const _: () = assert!(size_of::<Vif>() == 128 && std::mem::offset_of!(Vif, address6) == 64);
 
 impl Vif {
+    /// MAC of the instance.
+    pub const fn mac(&self) -> Mac {
+        self.header.destination
+    }
+
+    pub(super) fn set_up(&mut self, up: bool) {
+        let ordinary = LinkKey::new(Mac::GATEWAY, self.mac(), self.vlan);
+        self.link = if up { ordinary } else { LinkKey::NONE };
+        self.up = up;
+    }
+
     /// Whether `source`, in host order and no martian, is an address of the instance.
     #[inline]
     pub fn owns(&self, source: u32) -> bool {

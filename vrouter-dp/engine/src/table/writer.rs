@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net};
-use wire::eth::MacPair;
+use wire::eth::LinkKey;
 use wire::{Label, Mac, VlanId};
 
 use super::fib::FibWriter;
@@ -310,22 +310,21 @@ impl TablesWriter {
         }
         let mtu = row.mtu;
         let old = self.vifs.remove(&id);
-        let macs = MacPair::new(Mac::GATEWAY, mac);
         let mut vif = Vif {
-            macs,
+            link: LinkKey::NONE,
             address: 0,
             addresses: Box::default(),
             header: Vif::header(mac, vlan),
-            mac,
             mtu,
             vrf,
             vlan,
             port,
-            up: old.as_ref().is_none_or(|old| old.vif.up),
+            up: false,
             address6: 0,
             addresses6: Box::default(),
             header6: Vif::header6(mac, vlan),
         };
+        vif.set_up(old.as_ref().is_none_or(|old| old.vif.up));
         if let Some(old) = &old {
             vif.set_addresses(old.vif.addresses.clone());
             vif.set_addresses6(old.vif.addresses6.clone());
@@ -367,7 +366,7 @@ impl TablesWriter {
     /// Opens or closes an interface: closed, it drops all packets as `vif-down`.
     pub fn vif_up(&mut self, id: VifId, up: bool) -> Result<(), Refusal> {
         self.vifs.get(&id).ok_or(Refusal::Unknown)?;
-        self.change_vif(id, |vif| vif.up = up);
+        self.change_vif(id, |vif| vif.set_up(up));
         Ok(())
     }
 
