@@ -19,7 +19,7 @@ use engine::counters::WorkerCounters;
 use engine::drops::Drop as Reason;
 use engine::pipeline::{self, Probe};
 use engine::seam::PortId;
-use engine::{PuntMeta, Verdict, WorkerState};
+use engine::{Exits, PuntMeta, Verdict, WorkerState};
 
 pub use lane::{Hold, Lane};
 pub use send::{Handed, Outlets, Way};
@@ -273,12 +273,13 @@ impl Worker {
         self.counters().rx.add(packets as u64);
         self.shared.bursts.add(1);
         let Turn { batch, verdicts, .. } = turn;
-        pipeline::process_probed(&mut self.state, port, batch.as_mut_slice(), verdicts, clock);
+        let frames = batch.as_mut_slice();
+        let exits = pipeline::process_probed(&mut self.state, port, frames, verdicts, clock);
         if let Some(ticket) = ticket {
             self.shared.helped.add(u64::from(home != self.index));
             turn.waited += self.wait(inlet, ticket);
         }
-        self.leave(home, turn);
+        self.leave(home, turn, exits);
         if let (Some(ticket), Source::Lane(lane)) = (ticket, &self.inlets[inlet].source) {
             lane.left(ticket);
         }
@@ -304,8 +305,11 @@ impl Worker {
 
     /// Every packet of the burst to its exit.
     #[inline]
-    fn leave(&mut self, home: usize, turn: &mut Turn) {
+    fn leave(&mut self, home: usize, turn: &mut Turn, exits: Exits) {
         let Turn { batch, verdicts, .. } = turn;
+        if let Some(port) = exits.underlay() {
+            return self.outlets.send_plain(home, port, batch, self.state.counters());
+        }
         if self.outlets.send_all(home, batch, verdicts, self.state.counters()) {
             return;
         }

@@ -22,5 +22,5 @@ pub mod verdict;
 pub mod worker;
 
 pub use buffer::{Buf, HeapBuf};
-pub use verdict::{PuntMeta, Verdict};
+pub use verdict::{Exits, PuntMeta, Verdict};
 pub use worker::WorkerState;

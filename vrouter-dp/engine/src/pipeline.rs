@@ -20,7 +20,7 @@ use crate::stage::classify::Link;
 use crate::stage::lookup::Hop;
 use crate::stage::{Burst, Context, Family, Inner, Step, classify, decap, encap, lookup, rewrite};
 use crate::table::nexthop::Word;
-use crate::verdict::Verdict;
+use crate::verdict::{Exits, Verdict};
 use crate::worker::WorkerState;
 
 /// Packets that go through the passes together; more are taken in pieces.
@@ -31,16 +31,16 @@ const UNDECIDED: Verdict = Verdict::Drop { reason: Drop::Malformed, notify: None
 
 /// Sends `packets`, received on `port`, through the pipeline.
 ///
-/// `verdicts` is emptied and gets one verdict for each packet, in order; with room for them it does not allocate. The caller does
-/// what each verdict says and counts it; drops are counted already.
+/// `verdicts` gets one verdict for each packet, in order; with room for them it does not allocate. The caller does
+/// what each verdict says and counts it; drops are counted already. What they say all together is returned.
 #[inline]
 pub fn process<B: Buf>(
     worker: &mut WorkerState,
     port: PortId,
     packets: &mut [B],
     verdicts: &mut Vec<Verdict>,
-) {
-    process_probed(worker, port, packets, verdicts, &mut ());
+) -> Exits {
+    process_probed(worker, port, packets, verdicts, &mut ())
 }
 
 /// As [`process`]; tells `probe` when each pass over [`BATCH`] packets ends.
@@ -51,11 +51,11 @@ pub fn process_probed<B: Buf>(
     packets: &mut [B],
     verdicts: &mut Vec<Verdict>,
     probe: &mut impl Probe,
-) {
-    verdicts.clear();
+) -> Exits {
+    // What is there already is written over: every packet gets its verdict below.
     verdicts.resize(packets.len(), UNDECIDED);
     let (mut context, burst) = Context::new(worker, port);
-    let context = &mut context;
+    let (context, mut exits) = (&mut context, Exits::NONE);
     for (packets, verdicts) in packets.chunks_mut(BATCH).zip(verdicts.chunks_mut(BATCH)) {
         pass::arrive(context, burst, packets, verdicts);
         probe.pass(Pass::Arrive);
@@ -63,9 +63,10 @@ pub fn process_probed<B: Buf>(
         probe.pass(Pass::Lookup);
         lookup::ahead(context, burst);
         probe.pass(Pass::Nexthop);
-        pass::depart(context, burst, packets, verdicts);
+        pass::depart(context, burst, packets, verdicts, &mut exits);
         probe.pass(Pass::Depart);
     }
+    exits
 }
 
 /// Routes an IPv4 packet of our own (an echo reply, an ICMP error) in `vrf`: no source check, and its TTL stays.

@@ -17,6 +17,39 @@ pub enum Verdict {
     Drop { reason: Drop, notify: Option<PuntMeta> },
 }
 
+/// The exits of a burst, taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exits {
+    /// What all verdicts have, and what any of them has: the port, and the bits below.
+    all: u16,
+    any: u16,
+}
+
+impl Exits {
+    /// It is not sent to the underlay.
+    const ELSEWHERE: u16 = 1 << 8;
+
+    /// Of no packet.
+    pub(crate) const NONE: Exits = Exits { all: u16::MAX, any: 0 };
+
+    /// One more packet.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, verdict: &Verdict) {
+        let bits = match verdict {
+            Verdict::Tx { port, vif: None } => port.0.into(),
+            _ => Exits::ELSEWHERE,
+        };
+        self.all &= bits;
+        self.any |= bits;
+    }
+
+    /// The port, if all packets are sent into the underlay by one.
+    #[inline]
+    pub fn underlay(self) -> Option<PortId> {
+        (self.all == self.any && self.any & Exits::ELSEWHERE == 0).then_some(PortId(self.any as u8))
+    }
+}
+
 /// What the service thread needs to know beside the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PuntMeta {

@@ -55,6 +55,20 @@ impl Outlets {
         Outlets { ways, hand_out, stages: (0..ports).map(|_| stage()).collect(), runs: Runs::new() }
     }
 
+    /// Sends a whole burst to no instance by one port.
+    #[inline]
+    pub fn send_plain(
+        &mut self,
+        home: usize,
+        port: PortId,
+        batch: &mut Batch<Frame>,
+        counters: &WorkerCounters,
+    ) {
+        self.runs.plain(batch.len());
+        let way = self.ways.get_mut(home).and_then(|ways| ways.get_mut(port.index()));
+        transmit(way, &mut self.hand_out, port, batch, &mut self.runs, counters);
+    }
+
     /// Sends a whole burst as it is; false, and nothing done, if not all of it goes out by one port.
     #[inline]
     pub fn send_all(
@@ -167,6 +181,13 @@ impl Runs {
         Run { vif: None, packets: 0, bytes: 0 }
     }
 
+    /// All frames in one run to no instance; their bytes are counted nowhere.
+    #[inline]
+    fn plain(&mut self, packets: usize) {
+        let open = Run { packets: packets as u32, ..self.start() };
+        self.close(&open);
+    }
+
     /// Adds the next frame.
     #[inline]
     fn add(
@@ -211,7 +232,7 @@ impl Runs {
         let run = self.runs.get_mut(self.len.checked_sub(1)?)?;
         let vif = run.vif;
         run.packets -= 1;
-        run.bytes -= frame.0.len() as u32;
+        run.bytes = run.bytes.saturating_sub(frame.0.len() as u32);
         if run.packets == 0 {
             self.len -= 1;
         }

@@ -6,7 +6,7 @@ use crate::fault;
 use crate::stage::classify;
 use crate::stage::{Burst, Context, End};
 use crate::table::PortRole;
-use crate::verdict::Verdict;
+use crate::verdict::{Exits, Verdict};
 
 /// What arrived, whose it is, and whether it may be sent. One loop for each kind of port: what the port decides is decided once.
 #[inline(always)]
@@ -77,20 +77,28 @@ pub(super) fn depart<B: Buf>(
     burst: &Burst,
     packets: &mut [B],
     verdicts: &mut [Verdict],
+    exits: &mut Exits,
 ) {
+    let mut all = *exits;
     let found = burst.inners.iter().zip(&burst.found).enumerate();
     for ((packet, verdict), (place, (inner, found))) in packets.iter_mut().zip(verdicts).zip(found)
     {
         if burst.ended >> place & 1 == 1 {
+            all.add(verdict);
             continue;
         }
         let found = context.tables.nexthops.word(*found);
         match send::<B, false>(context, packet, inner, found) {
-            Ok(sent) => *verdict = sent,
+            Ok(sent) => {
+                all.add(&sent);
+                *verdict = sent;
+            }
             Err(end) => {
                 let end = context.at(inner.vif(), end);
                 *verdict = context.end(end, packet);
+                all.add(verdict);
             }
         }
     }
+    *exits = all;
 }
