@@ -41,8 +41,9 @@ pub struct Adjacency {
     pub header: Ethernet,
 }
 
-/// A tunnel to another PE.
+/// A tunnel to another PE, in one cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub struct Tunnel {
     /// How packets travel.
     pub encapsulation: Encapsulation,
@@ -55,6 +56,8 @@ pub struct Tunnel {
     /// Sum of the IPv4 header.
     pub sum: u32,
 }
+
+const _: () = assert!(size_of::<Tunnel>() == 64);
 
 impl Tunnel {
     /// Bytes of `head`.
