@@ -20,10 +20,10 @@ enum Heirs {
 }
 
 impl Heirs {
-    const fn slots(self, answers: &Answers) -> u32 {
+    const fn slots(self, covered: u32) -> u32 {
         match self {
             Heirs::Slots(slots) => slots,
-            Heirs::Uncovered => !answers.covered,
+            Heirs::Uncovered => !covered,
         }
     }
 }
@@ -93,76 +93,104 @@ impl FibWriter {
 
     /// The word for a node whose present word is `old`: its block, changed in place if only words of it change.
     fn encode(&mut self, node: u32, old: u32, inherited: u32, heirs: Heirs) -> u32 {
+        let (children, prefixes) = (self.routes.children(node), self.routes.prefixes(node));
+        // A lone route, or the way to one, is what most nodes are: no look at every slot.
+        if children == 0 && prefixes.is_power_of_two() {
+            let bit = prefixes.trailing_zeros();
+            let value = self.routes.route(node, bit).map_or(inherited, |route| route.value);
+            let below = 32 - bit.ilog2();
+            return match value == inherited {
+                true => self.uniform(old, inherited),
+                false => self.leap(old, [bit << below | below, value, inherited]),
+            };
+        }
+        if prefixes == 0 && children.is_power_of_two() {
+            let slot = children.trailing_zeros();
+            if heirs.slots(0) & children != 0 {
+                self.encode_child(node, slot, inherited);
+            }
+            let child = self.routes.word(node, slot);
+            if child & CHILD != 0 {
+                return self.leap(old, self.over(slot, child, inherited));
+            }
+            if child == inherited {
+                return self.uniform(old, inherited);
+            }
+        }
         let answers = self.routes.answers(node, inherited);
-        let children = self.routes.children(node);
-        let mut left = children & heirs.slots(&answers);
+        let mut left = children & heirs.slots(answers.covered);
         while left != 0 {
             let slot = left.trailing_zeros();
-            let (child, old) = (self.routes.child(node, slot), self.routes.word(node, slot));
-            let answer = answers.words[slot as usize];
-            let word = self.encode(child, old, answer, Heirs::Uncovered);
-            self.routes.set_word(node, slot, word);
+            self.encode_child(node, slot, answers.words[slot as usize]);
             left &= left - 1;
         }
         let draft = self.draft(node, children, &answers);
         if draft.leads == 0 && draft.begins.is_power_of_two() {
-            self.retire_node(old);
-            return draft.answers[0];
+            return self.uniform(old, draft.answers[0]);
         }
-        if let Some(skip) = self.skip(node, children, &draft, inherited) {
-            // The room was counted before the change began: there is a place.
-            let Some(block) = self.slabs.take(SKIP_WORDS) else { return old };
-            (block..).zip(skip).for_each(|(at, word)| self.put(at, word));
-            self.blocks += 1;
-            self.retire_node(old);
-            return CHILD | SKIP | block;
+        if draft.leads.is_power_of_two() && draft.begins.is_power_of_two() {
+            let slot = draft.leads.trailing_zeros();
+            return self.leap(old, self.over(slot, draft.children[0], draft.answers[0]));
         }
         let block = old & INDEX;
         let same = |block| self.get(block) == draft.leads && self.get(block + 1) == draft.begins;
         if old & CHILD != 0 && old & SKIP == 0 && same(block) {
-            self.fill(block, &draft);
+            self.fill(block, &draft, FibWriter::put);
             return old;
         }
         let words = (draft.leads.count_ones() + draft.begins.count_ones() + 2) as usize;
+        // The room was counted before the change began: there is a place.
         let Some(at) = self.slabs.take(words) else { return old };
         let block = at + draft.begins.count_ones();
-        self.put(block, draft.leads);
-        self.put(block + 1, draft.begins);
-        self.fill(block, &draft);
+        self.init(block, draft.leads);
+        self.init(block + 1, draft.begins);
+        self.fill(block, &draft, FibWriter::init);
         self.blocks += 1;
         self.retire_node(old);
         CHILD | block
     }
 
-    /// The words of a skip, if one does for the node: a single route or a single way on, and the same answer everywhere else.
-    fn skip(
-        &self,
-        node: u32,
-        children: u32,
-        draft: &Draft,
-        inherited: u32,
-    ) -> Option<[u32; SKIP_WORDS]> {
-        let prefixes = self.routes.prefixes(node);
-        if children == 0 && prefixes.is_power_of_two() {
-            let bit = prefixes.trailing_zeros();
-            let below = 32 - bit.ilog2();
-            return Some([bit << below | below, self.routes.route(node, bit)?.value, inherited]);
+    fn encode_child(&mut self, node: u32, slot: u32, answer: u32) {
+        let (child, old) = (self.routes.child(node, slot), self.routes.word(node, slot));
+        let word = self.encode(child, old, answer, Heirs::Uncovered);
+        if word != old {
+            self.routes.set_word(node, slot, word);
         }
-        if !(draft.leads.is_power_of_two() && draft.begins.is_power_of_two()) {
-            return None;
+    }
+
+    /// The word of a node that answers the same everywhere.
+    fn uniform(&mut self, old: u32, answer: u32) -> u32 {
+        self.retire_node(old);
+        answer
+    }
+
+    /// The word of a node that is a skip.
+    fn leap(&mut self, old: u32, skip: [u32; SKIP_WORDS]) -> u32 {
+        let block = old & INDEX;
+        let same = || (block..).zip(skip).all(|(at, word)| self.get(at) == word);
+        if old & CHILD != 0 && old & SKIP != 0 && same() {
+            return old;
         }
-        let way = draft.leads.trailing_zeros() << (32 - STRIDE);
-        let (child, outside) = (draft.children[0], draft.answers[0]);
+        let Some(block) = self.slabs.take(SKIP_WORDS) else { return old };
+        (block..).zip(skip).for_each(|(at, word)| self.init(at, word));
+        self.blocks += 1;
+        self.retire_node(old);
+        CHILD | SKIP | block
+    }
+
+    /// The skip of a node with one way on, `child` in `slot`, and `outside` everywhere else.
+    fn over(&self, slot: u32, child: u32, outside: u32) -> [u32; SKIP_WORDS] {
+        let way = slot << (32 - STRIDE);
         // What follows on the way is taken over if it answers the same outside and its bits still fit above their number.
         if child & SKIP != 0 {
             let [head, inside, other] = [0, 1, 2].map(|at| self.get((child & INDEX) + at));
             let below = (head & 31).saturating_sub(STRIDE);
             if other == outside && below >= STRIDE {
                 let bits = head >> STRIDE & u32::MAX << below;
-                return Some([way | bits | below, inside, outside]);
+                return [way | bits | below, inside, outside];
             }
         }
-        Some([way | (32 - STRIDE), child, outside])
+        [way | (32 - STRIDE), child, outside]
     }
 
     fn draft(&self, node: u32, children: u32, answers: &Answers) -> Draft {
@@ -186,18 +214,19 @@ impl FibWriter {
         draft
     }
 
-    fn fill(&self, block: u32, draft: &Draft) {
+    /// Writes the children and answers of a block, by [`FibWriter::init`] if it is new.
+    fn fill(&self, block: u32, draft: &Draft, write: impl Fn(&FibWriter, u32, u32)) {
         let children = draft.children.iter().take(draft.leads.count_ones() as usize);
-        (block + 2..).zip(children).for_each(|(at, word)| self.put(at, *word));
+        (block + 2..).zip(children).for_each(|(at, word)| write(self, at, *word));
         let answers = draft.answers.iter().take(draft.begins.count_ones() as usize);
-        (1..).zip(answers).for_each(|(down, word)| self.put(block - down, *word));
+        (1..).zip(answers).for_each(|(down, word)| write(self, block - down, *word));
     }
 
     /// Writes slots of a node that is part of the root; `first` is the root's slot for the node's first one.
     fn paint(&mut self, row: &Row, node: u32, level: usize, first: u32, above: u32, heirs: Heirs) {
         let answers = self.routes.answers(node, above);
         let width = 1u32 << (STRIDE as usize * (row.to - 1 - level));
-        let mut left = heirs.slots(&answers) & all_slots(level);
+        let mut left = heirs.slots(answers.covered) & all_slots(level);
         while left != 0 {
             let slot = left.trailing_zeros();
             left &= left - 1;
@@ -207,11 +236,9 @@ impl FibWriter {
                 child if level + 1 < row.to => {
                     self.paint(row, child, level + 1, at, answer, Heirs::Uncovered);
                 }
-                child => {
-                    let old = self.routes.word(node, slot);
-                    let word = self.encode(child, old, answer, Heirs::Uncovered);
-                    self.routes.set_word(node, slot, word);
-                    self.put(row.root + at, word);
+                _ => {
+                    self.encode_child(node, slot, answer);
+                    self.put(row.root + at, self.routes.word(node, slot));
                 }
             }
         }
@@ -241,15 +268,15 @@ impl FibWriter {
         let root = self.slabs.take(slots + ROOT_HEAD as usize)? + ROOT_HEAD;
         let mut new = new;
         new.root = root;
-        self.put(root - 3, (new.start >> 96) as u32);
-        self.put(root - 2, (new.start >> 64) as u32);
-        self.put(root - 1, default);
+        self.init(root - 3, (new.start >> 96) as u32);
+        self.init(root - 2, (new.start >> 64) as u32);
+        self.init(root - 1, default);
         let mut node = old.top;
         for level in 0..new.from {
             node = if node == 0 { 0 } else { self.routes.child(node, slot(new.start, level)) };
         }
         match node {
-            0 => self.clear_root(&new),
+            0 => (0..slots as u32).for_each(|slot| self.init(root + slot, 0)),
             node => self.lay(&new, node, new.from, 0, 0, old.to),
         }
         self.store_root(&new, trie, family);
@@ -284,7 +311,7 @@ impl FibWriter {
         self.roots(family)[trie.0].store(word, Ordering::Release);
     }
 
-    /// Fills the part of a root that a node has. Blocks of nodes from stride `had` on exist.
+    /// Fills the part of a new root that a node has. Blocks of nodes from stride `had` on exist.
     fn lay(&mut self, row: &Row, node: u32, level: usize, first: u32, above: u32, had: usize) {
         let answers = self.routes.answers(node, above);
         let width = 1u32 << (STRIDE as usize * (row.to - 1 - level));
@@ -294,14 +321,14 @@ impl FibWriter {
             left &= left - 1;
             let (at, answer) = (first + slot * width, answers.words[slot as usize]);
             match self.routes.child(node, slot) {
-                0 => (at..at + width).for_each(|at| self.put(row.root + at, answer)),
+                0 => (at..at + width).for_each(|at| self.init(row.root + at, answer)),
                 child if level + 1 < row.to => self.lay(row, child, level + 1, at, answer, had),
                 child => {
                     if level + 1 < had {
                         let word = self.build(child, level + 1, answer, had);
                         self.routes.set_word(node, slot, word);
                     }
-                    self.put(row.root + at, self.routes.word(node, slot));
+                    self.init(row.root + at, self.routes.word(node, slot));
                 }
             }
         }
@@ -363,6 +390,12 @@ impl FibWriter {
 
     fn get(&self, index: u32) -> u32 {
         self.fib.words[index as usize].load(Ordering::Relaxed)
+    }
+
+    /// Writes a word that no reader can see yet: the store that publishes its block publishes it. Nothing is read, as a read of a
+    /// fresh page maps the page of zeros and the write behind it interrupts every worker to unmap that again.
+    fn init(&self, index: u32, word: u32) {
+        self.fib.words[index as usize].store(word, Ordering::Relaxed);
     }
 
     /// Release: who sees the word sees the block that it leads to. A word that stays as it is stays in the readers' caches.
