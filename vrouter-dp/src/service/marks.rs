@@ -39,6 +39,11 @@ impl Marks {
         self.objects.remove(deletion);
     }
 
+    /// Gives up the room of objects that are gone.
+    pub fn trim(&mut self) {
+        self.objects.shrink_to_fit();
+    }
+
     /// Everything that exists now is stale until it is set again. Returns the epoch that begins.
     pub fn resync(&mut self) -> u32 {
         self.epoch = self.epoch.wrapping_add(1);

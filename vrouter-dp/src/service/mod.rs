@@ -49,9 +49,9 @@ const PROBES_PER_TURN: usize = 16;
 /// Sleep of a turn that found nothing to do.
 const REST: Duration = Duration::from_micros(500);
 /// Deleted routes after which the process, agent included, holds much memory that it does not need.
-const MANY_ROUTES: u64 = 100_000;
-/// Rest after which that memory is given back: not in the middle of a flap.
-const QUIET: Duration = Duration::from_secs(1);
+const MANY_ROUTES: u64 = 10_000;
+/// Rest after which that memory is given back: not in the middle of a flap, as fresh pages are what a full table waits for longest.
+const QUIET: Duration = Duration::from_secs(10);
 /// Time between two looks at the links.
 const LINK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -189,6 +189,8 @@ impl Service {
             } else {
                 if self.routes_gone >= MANY_ROUTES && now >= quiet_since + QUIET {
                     self.routes_gone = 0;
+                    self.writer.trim(dpdk::heap::discard_shared, dpdk::heap::discard);
+                    self.marks.trim();
                     dpdk::heap::trim();
                 }
                 thread::sleep(REST);

@@ -7,6 +7,7 @@ mod underlay;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use hashbrown::HashMap;
 use ipnet::{IpNet, Ipv4Net};
@@ -104,6 +105,16 @@ impl TablesWriter {
             + self.tables.tunnels.reclaim()
             + self.tables.adjacencies.reclaim()
             + self.tables.own.reclaim()
+    }
+
+    /// Hands out memory that the tables do not need now: see [`FibWriter::trim`]. For a moment of rest after many routes went.
+    pub fn trim(&mut self, shared: impl FnMut(&[AtomicU32]), own: impl FnMut(&mut [u32])) {
+        self.reclaim();
+        self.fib.trim(shared, own);
+        while self.nexthops.pop_if(|row| row.is_none()).is_some() {}
+        self.nexthops.shrink_to_fit();
+        self.tunnels.shrink_to_fit();
+        self.groups.shrink_to_fit();
     }
 
     // ---- ports -------------------------------------------------------------------------------------------------------

@@ -64,6 +64,13 @@ impl Routes {
         self.slabs.words()
     }
 
+    /// Memory of no node, for `give` to return to the system.
+    pub fn trim(&mut self, mut give: impl FnMut(&mut [u32])) {
+        for unused in self.slabs.unused() {
+            self.words.get_mut(unused).into_iter().for_each(&mut give);
+        }
+    }
+
     /// Whether `nodes` more nodes have room for certain.
     pub fn has_room(&self, nodes: usize) -> bool {
         self.slabs.has_room(nodes, 0)

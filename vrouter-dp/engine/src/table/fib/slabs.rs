@@ -1,7 +1,8 @@
 //! Blocks of words in an array: which places are taken. It never touches the words themselves.
 //!
 //! Small blocks come in classes of size; a span of pages holds blocks of one class, and goes back to the pages when the last of
-//! them is free: churn does not fragment it, because no size keeps what another needs. Large blocks are runs of pages.
+//! them is free: churn does not fragment it, because no size keeps what another needs. Large blocks are runs of pages. Whatever is
+//! taken is taken at the lowest place: what stays of a full table moves down as it changes, and the spans above become empty.
 
 use std::collections::BTreeMap;
 
@@ -48,10 +49,42 @@ struct Span {
     used: u32,
     /// Words of `free` below this are zero.
     hint: u32,
-    /// Place in the list of the class; `NOWHERE` if it is full.
-    place: u32,
     /// A bit for each free block.
     free: Vec<u64>,
+}
+
+/// A set of small numbers that knows its lowest.
+#[derive(Debug, Default)]
+struct Lowest {
+    bits: Vec<u64>,
+    /// A bit for each word of `bits` that is not zero.
+    some: Vec<u64>,
+}
+
+impl Lowest {
+    fn first(&self) -> Option<u32> {
+        let (above, word) = (0..).zip(&self.some).find(|(_, word)| **word != 0)?;
+        let at = above * 64 + word.trailing_zeros();
+        Some(at * 64 + self.bits[at as usize].trailing_zeros())
+    }
+
+    fn insert(&mut self, number: u32) {
+        let at = number as usize / 64;
+        if self.bits.len() <= at {
+            self.bits.resize(at + 1, 0);
+            self.some.resize(at / 64 + 1, 0);
+        }
+        self.bits[at] |= 1 << (number % 64);
+        self.some[at / 64] |= 1 << (at % 64);
+    }
+
+    fn remove(&mut self, number: u32) {
+        let at = number as usize / 64;
+        self.bits[at] &= !(1 << (number % 64));
+        if self.bits[at] == 0 {
+            self.some[at / 64] &= !(1 << (at % 64));
+        }
+    }
 }
 
 /// Which places of an array of words are taken. Word 0 is never given out.
@@ -61,13 +94,14 @@ pub struct Slabs {
     pages: Vec<u32>,
     /// Runs of pages that are free again: first page -> pages.
     runs: BTreeMap<u32, u32>,
-    /// First page never used, and the end of the array.
+    /// The first page behind all that are in use, the first behind those that may have been written, and the end of the array.
     fresh: u32,
+    touched: u32,
     limit: u32,
     spans: Vec<Span>,
     unused: Vec<u32>,
-    /// Spans of each class that have room.
-    open: [Vec<u32>; CLASSES.len()],
+    /// Spans of each class that have room: for each the number of its first page by [`SPAN`].
+    open: [Lowest; CLASSES.len()],
     words: usize,
     /// Pages in `runs`.
     returned: u32,
@@ -76,6 +110,8 @@ pub struct Slabs {
     /// Class of the largest block that is not a root, and free blocks of this class and larger ones.
     largest: usize,
     ample: usize,
+    /// Such blocks that a span holds.
+    each: usize,
 }
 
 impl Slabs {
@@ -86,15 +122,17 @@ impl Slabs {
             pages: vec![NOWHERE],
             runs: BTreeMap::new(),
             fresh: 1,
+            touched: 1,
             limit: (words as u64 / u64::from(PAGE)).min(u64::from(u32::MAX / PAGE)) as u32,
             spans: Vec::new(),
             unused: Vec::new(),
-            open: [const { Vec::new() }; CLASSES.len()],
+            open: Default::default(),
             words: 0,
             returned: 0,
             run_spans: 0,
             largest: usize::from(CLASS[largest.min(SMALL)]),
             ample: 0,
+            each: capacity(usize::from(CLASS[largest.min(SMALL)])) as usize,
         }
     }
 
@@ -110,11 +148,11 @@ impl Slabs {
 
     /// Whether `blocks` blocks of nodes are there for certain, and `spare` words beside them.
     pub fn has_room(&self, blocks: usize, spare: usize) -> bool {
-        let each = capacity(self.largest) as usize;
+        let each = self.each;
         let spans = (self.free_spans() as usize).saturating_sub(spare.div_ceil(SPAN_WORDS));
         // Above the scarce ones every class may have opened a span for a single block.
         blocks <= spans.min(SCARCE as usize) * each + self.ample
-            || blocks / each + CLASSES.len() < spans
+            || blocks < spans.saturating_sub(CLASSES.len()) * each
     }
 
     /// Whether small blocks of these two sizes are the same.
@@ -135,12 +173,12 @@ impl Slabs {
             return Some(page * PAGE);
         }
         let class = usize::from(CLASS[words]);
-        let id = match self.open[class].last() {
-            Some(id) => *id,
+        let id = match self.open[class].first() {
+            Some(at) => self.span_at(at),
             None if !scarce => self.open_span(class)?,
             None if class >= NODES => return None,
-            None => match self.open[class..NODES].iter().find_map(|open| open.last()) {
-                Some(id) => *id,
+            None => match self.open[class..NODES].iter().find_map(Lowest::first) {
+                Some(at) => self.span_at(at),
                 None => self.open_span(self.largest.max(class))?,
             },
         };
@@ -155,8 +193,7 @@ impl Slabs {
         span.used += 1;
         let at = span.page * PAGE + block * u32::from(CLASSES[class]);
         if span.used == capacity(class) {
-            span.place = NOWHERE;
-            self.open[class].pop();
+            self.open[class].remove(span.page / SPAN);
         }
         self.words += usize::from(CLASSES[class]);
         self.ample -= self.counts(class);
@@ -176,16 +213,32 @@ impl Slabs {
         let block = (at - span.page * PAGE) / size;
         span.free[block as usize / 64] |= 1 << (block % 64);
         span.hint = span.hint.min(block / 64);
+        let (page, was_full) = (span.page, span.used == capacity(class));
         span.used -= 1;
+        let empty = span.used == 0;
         self.words -= size as usize;
-        let (used, place) = (span.used, span.place);
         self.ample += self.counts(class);
-        if used == 0 {
-            self.close_span(id);
-        } else if place == NOWHERE {
-            self.spans[id as usize].place = self.open[class].len() as u32;
-            self.open[class].push(id);
+        if was_full {
+            self.open[class].insert(page / SPAN);
         }
+        if empty {
+            self.close_span(id);
+        }
+    }
+
+    /// Places that may have been written and hold no block now, as ranges of words: their memory can go back to the system, as
+    /// nobody relies on what is in a block that is taken.
+    pub fn unused(&mut self) -> Vec<std::ops::Range<usize>> {
+        let behind = self.fresh..std::mem::replace(&mut self.touched, self.fresh);
+        let runs = self.runs.iter().map(|(page, pages)| *page..page + pages);
+        let words = |page: u32| (page * PAGE) as usize;
+        runs.chain([behind]).map(|pages| words(pages.start)..words(pages.end)).collect()
+    }
+
+    /// The open span of this number in its class.
+    fn span_at(&self, number: u32) -> u32 {
+        // It begins at one of the pages of this number, so it has the last of them.
+        self.pages[(number * SPAN + SPAN - 1) as usize]
     }
 
     fn free_spans(&self) -> u32 {
@@ -205,8 +258,7 @@ impl Slabs {
         if !blocks.is_multiple_of(64) {
             free.push((1 << (blocks % 64)) - 1);
         }
-        let place = self.open[class].len() as u32;
-        let span = Span { page, class: class as u8, used: 0, hint: 0, place, free };
+        let span = Span { page, class: class as u8, used: 0, hint: 0, free };
         let id = match self.unused.pop() {
             Some(id) => {
                 self.spans[id as usize] = span;
@@ -218,19 +270,14 @@ impl Slabs {
             }
         };
         self.pages[page as usize..(page + SPAN) as usize].fill(id);
-        self.open[class].push(id);
+        self.open[class].insert(page / SPAN);
         Some(id)
     }
 
     fn close_span(&mut self, id: u32) {
         let span = &self.spans[id as usize];
-        let (page, class, place) = (span.page, usize::from(span.class), span.place);
-        if place != NOWHERE {
-            self.open[class].swap_remove(place as usize);
-            if let Some(moved) = self.open[class].get(place as usize) {
-                self.spans[*moved as usize].place = place;
-            }
-        }
+        let (page, class) = (span.page, usize::from(span.class));
+        self.open[class].remove(page / SPAN);
         self.ample -= self.counts(class) * capacity(class) as usize;
         self.spans[id as usize].free = Vec::new();
         self.unused.push(id);
@@ -250,6 +297,7 @@ impl Slabs {
         }
         let page = self.fresh;
         self.fresh += pages;
+        self.touched = self.touched.max(self.fresh);
         self.pages.resize(self.fresh as usize, NOWHERE);
         Some(page)
     }
@@ -323,9 +371,34 @@ mod tests {
             }
         }
         assert!(slabs.words() >= taken.values().sum());
+        for unused in slabs.unused() {
+            let before = taken.range(..unused.end as u32).next_back();
+            assert!(before.is_none_or(|(at, words)| *at as usize + words <= unused.start));
+        }
         assert!(most > 1_000, "{most}");
         taken.into_iter().for_each(|(at, words)| slabs.give(at, words));
         assert_eq!((slabs.words(), slabs.held()), (0, 0));
+        let unused = slabs.unused();
+        assert!(unused.iter().any(|words| !words.is_empty()), "{unused:?}");
+        assert!(slabs.unused().iter().all(|words| words.is_empty()));
+    }
+
+    #[test]
+    fn what_is_left_of_many_blocks_lies_together_once_it_has_changed() {
+        let mut slabs = Slabs::new(1 << 20, 36);
+        let mut blocks: Vec<u32> = (0..40_000).map(|_| slabs.take(12).unwrap()).collect();
+        let full = slabs.held();
+        // One of sixteen stays: each changes once, as the routes around it go.
+        let mut left = Vec::new();
+        for (number, at) in blocks.drain(..).enumerate() {
+            slabs.give(at, 12);
+            if number % 16 == 0 {
+                left.push(slabs.take(12).unwrap());
+            }
+        }
+        assert!(slabs.held() <= full / 10, "{} of {full}", slabs.held());
+        left.into_iter().for_each(|at| slabs.give(at, 12));
+        assert_eq!(slabs.held(), 0);
     }
 
     #[test]

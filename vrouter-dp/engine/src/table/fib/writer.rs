@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use ipnet::IpNet;
 
@@ -206,6 +207,17 @@ impl FibWriter {
         }
         self.release();
         self.limbo.len()
+    }
+
+    /// Hands out the memory that no block needs now, for `shared` and `own` to return to the system, and gives up what the lists of
+    /// a full table keep: for a moment of rest. What is written there later does not rely on what was there.
+    pub fn trim(&mut self, mut shared: impl FnMut(&[AtomicU32]), own: impl FnMut(&mut [u32])) {
+        for unused in self.slabs.unused() {
+            self.fib.words.get(unused).into_iter().for_each(&mut shared);
+        }
+        self.routes.trim(own);
+        self.limbo.shrink_to(TOGETHER);
+        self.waiting.shrink_to(TOGETHER);
     }
 
     /// Bytes that readers' blocks take, those that wait for grace included.
