@@ -154,24 +154,24 @@ pub struct Routes {
     pub gone: Vec<Op>,
 }
 
-/// The ops that make `changes` to `current`, and these of `routes` among them. Changes that change nothing give no op.
-pub fn ops(current: &Tables, changes: &Changes, routes: Routes) -> Vec<Op> {
+/// Adds to `list` the ops that make `changes` to `current`, and these of `routes` among them, which are taken out. Changes that
+/// change nothing give no op. Both lists keep their room: a full table fills them more than a hundred times.
+pub fn ops(current: &Tables, changes: &Changes, routes: &mut Routes, list: &mut Vec<Op>) {
     let moved = moved_vifs(current, changes);
-    let mut list = routes.left;
-    leave_the_old_vrf(current, changes, &moved, &mut list);
-    create(current, changes, &moved, &mut list);
-    list.extend(routes.set);
+    list.append(&mut routes.left);
+    leave_the_old_vrf(current, changes, &moved, list);
+    create(current, changes, &moved, list);
+    list.append(&mut routes.set);
     for (&label, &target) in set(&current.labels, &changes.labels) {
         list.push(Op::LabelSet { label, target });
     }
-    list.extend(routes.gone);
+    list.append(&mut routes.gone);
     for &label in gone(&current.labels, &changes.labels) {
         if !label_to_moved(current, label, &moved) {
             list.push(Op::LabelDel { label });
         }
     }
-    delete(current, changes, &mut list);
-    list
+    delete(current, changes, list);
 }
 
 /// Interfaces that stay but get another VRF: what leads to them goes first.
@@ -346,7 +346,9 @@ mod tests {
             };
             routes.set.push(Op::RouteSet { vrf, prefix, nexthop });
         }
-        ops(&old.0, &changes, routes)
+        let mut list = Vec::new();
+        ops(&old.0, &changes, &mut routes, &mut list);
+        list
     }
 
     fn one_instance(vrf: VrfId) -> (Tables, RouteTable) {

@@ -3,10 +3,11 @@
 //!
 //! Inputs only note what has to be done; [`Core::poll`] does it, so that a burst of changes becomes one generation.
 
-use std::collections::{BTreeMap, BTreeSet, btree_set};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec;
 
 use bgp::speaker::Update;
 use bgp::types::Family;
@@ -23,6 +24,7 @@ use crate::forwarding::{Forwarding, Wanted};
 use crate::labels::Unix;
 use crate::peering::{self, Action, Peering};
 use crate::program::Program;
+use crate::rows::{Ascending, Dirty, Packed};
 use crate::snapshot::Snapshots;
 use crate::view;
 use crate::vrf::{Import, RouteKey};
@@ -33,6 +35,8 @@ pub const RESTORE_LIMIT: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Routes in one generation, so that a full table goes out in pieces.
 const BATCH: usize = 8192;
+/// Rows looked up in a row.
+const TOGETHER: usize = 64;
 /// Generations made at once: sessions and questions wait that long, a few milliseconds.
 const GENERATIONS_PER_POLL: usize = 4;
 
@@ -49,9 +53,11 @@ pub struct Core<'a> {
     snapshots: Snapshots,
     peering: Peering,
     /// Rows of VRFs that may lead elsewhere now.
-    dirty: BTreeSet<RouteKey>,
+    dirty: Dirty,
     /// Those of them that the next generations are made of. A row may be in both: it is looked at twice then.
-    queue: btree_set::IntoIter<RouteKey>,
+    queue: vec::IntoIter<Packed>,
+    /// Room for the ops of a generation.
+    ops: Vec<Op>,
     /// `local.tables` has not been planned yet.
     structure: bool,
     /// The data plane has objects of an earlier run.
@@ -115,8 +121,9 @@ impl<'a> Core<'a> {
             restore: again.then_some(restore),
             snapshots,
             peering: Peering::default(),
-            dirty: BTreeSet::new(),
-            queue: BTreeSet::new().into_iter(),
+            dirty: Dirty::default(),
+            queue: Vec::new().into_iter(),
+            ops: Vec::new(),
             structure: false,
             resync: again,
             grow_after: None,
@@ -151,13 +158,13 @@ impl<'a> Core<'a> {
     fn take_over(&mut self, config: Arc<Config>, wall: Unix) {
         let Carried { ports, ids, identities, .. } = &mut *self.carried;
         let local = desired::build(&config, ports, ids, identities, wall);
-        self.dirty.extend(self.local.routes.keys().chain(local.routes.keys()));
+        self.dirty.extend(self.local.routes.keys().chain(local.routes.keys()).copied());
         for vrf in self.local.tables.vrfs.keys().filter(|vrf| !local.tables.vrfs.contains_key(vrf))
         {
             self.dirty.extend(self.forwarding.routes_of(*vrf).map(|(key, _, _)| key));
         }
         self.import.configure(&local.imports, &local.policy, &mut self.dirty);
-        self.dirty.append(&mut std::mem::take(&mut self.refusals).routes);
+        self.dirty.extend(std::mem::take(&mut self.refusals).routes);
         self.local = local;
         self.carried.config = config;
         self.structure = true;
@@ -277,17 +284,33 @@ impl<'a> Core<'a> {
             return false;
         }
         let generation = self.program.next();
-        let mut wanted: Vec<Wanted> = Vec::new();
         let most = if self.structure { usize::MAX } else { BATCH };
-        while wanted.len() < most {
-            if self.queue.len() == 0 {
-                self.queue = std::mem::take(&mut self.dirty).into_iter();
+        let (queue, dirty) = (&mut self.queue, &mut self.dirty);
+        let rows = std::iter::from_fn(|| {
+            if queue.len() == 0 {
+                *queue = dirty.take();
             }
-            let Some(key) = self.queue.next() else { break };
-            wanted.push((key, self.choose(key)));
-        }
+            queue.next().map(Packed::key)
+        });
+        // The best source of a row: the configuration's own, or one that was learnt.
+        let (mut local, mut learnt) = (Ascending::new(&self.local.routes), self.import.bests());
+        let mut choices = rows.take(most).map(|key| {
+            let own = local.get(key).copied();
+            let bgp = |(peer, hop)| (Source::Bgp(peer), hop);
+            (key, own.or_else(|| learnt.best(key).map(bgp)))
+        });
+        // Some rows at once, so that the waits for their memory overlap.
+        let mut ready: Vec<Wanted> = Vec::with_capacity(TOGETHER);
+        let wanted = std::iter::from_fn(|| {
+            if ready.is_empty() {
+                ready.extend(choices.by_ref().take(TOGETHER));
+                ready.reverse();
+            }
+            ready.pop()
+        });
         let structure = self.structure.then_some(&self.local.tables);
-        let ops = self.forwarding.plan(structure, wanted, &mut self.carried.ids, generation);
+        let mut ops = std::mem::take(&mut self.ops);
+        self.forwarding.plan(structure, wanted, &mut self.carried.ids, generation, &mut ops);
         let resync = std::mem::take(&mut self.resync);
         if resync {
             self.program.ask(Op::Resync);
@@ -297,8 +320,10 @@ impl<'a> Core<'a> {
             desired::release(&self.local, &mut self.carried.ids, generation);
         }
         if resync || !ops.is_empty() {
-            self.submit(ops, now);
+            self.submit(ops.drain(..), now);
         }
+        ops.shrink_to(2 * BATCH);
+        self.ops = ops;
         if structure {
             self.grow_after = Some(self.program.last());
         }
@@ -308,12 +333,6 @@ impl<'a> Core<'a> {
     fn submit(&mut self, ops: impl IntoIterator<Item = Op>, now: Instant) -> Gen {
         self.carried.generation = self.program.submit(ops, now);
         self.carried.generation
-    }
-
-    /// The best source of a row.
-    fn choose(&self, key: RouteKey) -> Option<(Source, crate::compile::Hop)> {
-        let local = self.local.routes.get(&key).copied();
-        local.or_else(|| self.import.best(key).map(|(peer, hop)| (Source::Bgp(peer), hop)))
     }
 
     /// After a restart, when everything is there again: what was not set goes.

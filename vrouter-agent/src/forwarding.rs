@@ -2,14 +2,15 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use engine::seam::{Gen, Nexthop, NexthopId, Op, Refusal, TunnelId, VifId, VrfId};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use crate::compile::{self, Changes, Hop, Routes, Tables};
 use crate::desired::Source;
 use crate::ids::Ids;
+use crate::rows::Packed;
 use crate::vrf::RouteKey;
 
 /// What `route list` shows beside the next hop.
@@ -41,6 +42,9 @@ struct Row {
     note: Note,
 }
 
+/// Ops for which there is room between generations.
+const ROOM: usize = 16_384;
+
 /// What the data plane was told.
 #[derive(Debug, Default)]
 pub struct Forwarding {
@@ -51,31 +55,12 @@ pub struct Forwarding {
     tunnels: BTreeMap<TunnelId, u64>,
     /// Next hops that may have lost their last route.
     loose: BTreeSet<NexthopId>,
+    /// Room for the ops of a generation.
+    room: Routes,
 }
 
 /// A row of a VRF as it should be; `None`: no route.
 pub type Wanted = (RouteKey, Option<(Source, Hop)>);
-
-/// A [`RouteKey`] as one number in the same order: a table of a million compares nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Packed(u64);
-
-impl Packed {
-    const VRF: u32 = 40;
-    const ADDRESS: u32 = 8;
-
-    fn new((vrf, prefix): RouteKey) -> Packed {
-        let address = u64::from(prefix.addr().to_bits());
-        let length = u64::from(prefix.prefix_len());
-        Packed(u64::from(vrf.0) << Packed::VRF | address << Packed::ADDRESS | length)
-    }
-
-    fn key(self) -> RouteKey {
-        let address = Ipv4Addr::from_bits((self.0 >> Packed::ADDRESS) as u32);
-        let prefix = Ipv4Net::new(address, self.0 as u8).unwrap_or_default();
-        (VrfId((self.0 >> Packed::VRF) as u16), prefix)
-    }
-}
 
 impl Forwarding {
     /// The tables but those of routes.
@@ -95,24 +80,24 @@ impl Forwarding {
 
     /// Routes of a VRF.
     pub fn routes_of(&self, vrf: VrfId) -> impl Iterator<Item = (RouteKey, NexthopId, Note)> {
-        let first = Packed(u64::from(vrf.0) << Packed::VRF);
-        let end = Packed((u64::from(vrf.0) + 1) << Packed::VRF);
-        self.routes.range(first..end).map(|(key, row)| (key.key(), row.nexthop, row.note))
+        let rows = self.routes.range(Packed::of_vrf(vrf));
+        rows.map(|(key, row)| (key.key(), row.nexthop, row.note))
     }
 
-    /// The ops of `generation`: the new `structure` (if it changed) and the wanted rows. The tables are then as if all of it
-    /// was applied; [`Forwarding::refused`] corrects that.
+    /// Adds to `ops` those of `generation`: the new `structure` (if it changed) and the wanted rows. The tables are then as if all of
+    /// it was applied; [`Forwarding::refused`] corrects that.
     pub fn plan(
         &mut self,
         structure: Option<&Tables>,
         wanted: impl IntoIterator<Item = Wanted>,
         ids: &mut Ids,
         generation: Gen,
-    ) -> Vec<Op> {
+        ops: &mut Vec<Op>,
+    ) {
         let mut changes =
             structure.map(|desired| self.tables.structure_changes_to(desired)).unwrap_or_default();
         let moved = compile::moved_vifs(&self.tables, &changes);
-        let mut routes = Routes::default();
+        let mut routes = std::mem::take(&mut self.room);
         for (key, row) in wanted {
             let new = row.and_then(|(source, hop)| {
                 Some(Row {
@@ -124,9 +109,12 @@ impl Forwarding {
             self.let_go(old);
         }
         self.reap(ids, generation, &mut changes);
-        let ops = compile::ops(&self.tables, &changes, routes);
+        compile::ops(&self.tables, &changes, &mut routes, ops);
         self.tables.apply(&changes);
-        ops
+        for list in [&mut routes.left, &mut routes.set, &mut routes.gone] {
+            list.shrink_to(ROOM);
+        }
+        self.room = routes;
     }
 
     /// Puts `new` into the place of what is there, with the op for it. Returns the next hop that was there.

@@ -2,7 +2,7 @@
 //!
 //! - [`commit`]: how another configuration takes the place of the running one.
 //! - [`desired`]: what the configuration asks for; [`vrf`]: what learnt routes add to it.
-//! - [`compile`], [`forwarding`], [`program`]: from there to ops, with numbers from [`ids`] and [`labels`].
+//! - [`compile`], [`forwarding`], [`program`]: from there to ops, with numbers from [`ids`] and [`labels`]; [`rows`]: by the million.
 //! - [`peering`]: to and from the BGP speaker.
 //! - [`core`]: all of it as one state machine without sockets or threads.
 //! - [`load`]: the route path alone, for benchmarks.
@@ -25,6 +25,7 @@ pub mod labels;
 pub mod load;
 pub mod peering;
 pub mod program;
+pub mod rows;
 pub mod run;
 pub mod snapshot;
 pub mod view;
