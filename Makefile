@@ -6,7 +6,8 @@
 #   make fuzz            every fuzz target, FUZZ_SECONDS each (default 60)
 #   make bench           the standard profiles against testpmd: target/bench; BENCH=hot,mid runs those only
 #   make gate            instructions per packet against bench/instructions.toml; a slowed or broken pipeline must be noticed
-#   make million         a million routes over 1,000 VRFs, loaded, flapped ten times and withdrawn under a forwarding worker
+#   make million         a million routes over 1,000 VRFs, loaded, flapped ten times and withdrawn under a forwarding worker; then every
+#                        table at the largest size that a node must carry
 #   make stress          the tables against their models under concurrent readers, STRESS_SECONDS each (default 60)
 #   make soak            both, then the lab scenarios again and again for SOAK_MINUTES (default 30)
 #   make clean-lab       removes what an interrupted run may have left: namespaces, processes, run directories
@@ -67,6 +68,7 @@ bench: setup
 
 million: setup
 	ROUTES=1000000 VRFS=1000 FLAPS=10 cargo test --release --locked -p vrouter-agent --test million -- --nocapture
+	LIMITS=full cargo test --release --locked -p engine --lib limits -- --nocapture
 
 stress: setup
 	STRESS_SECONDS=$(STRESS_SECONDS) cargo test --release --locked -p engine -p vrouter-dp --lib -- --nocapture --test-threads 1 \

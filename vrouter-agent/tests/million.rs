@@ -148,10 +148,10 @@ impl Resident {
         resident
     }
 
-    /// Once the service thread has rested and given back what was freed: not more than `enough` beside the tables, or the
-    /// least in a while.
+    /// Once the service thread has rested for ten seconds and given back what was freed: not more than `enough` beside the
+    /// tables, or the least in a while.
     fn at_rest(enough: u64) -> Resident {
-        let patient = Instant::now() + Duration::from_secs(4);
+        let patient = Instant::now() + Duration::from_secs(12);
         let mut least = Resident::now();
         while least.rest > enough && Instant::now() < patient {
             std::thread::sleep(Duration::from_millis(100));

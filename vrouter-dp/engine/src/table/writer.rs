@@ -491,4 +491,6 @@ impl TablesWriter {
 }
 
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod tests;
