@@ -491,6 +491,4 @@ impl TablesWriter {
 }
 
 #[cfg(test)]
-mod limits;
-#[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod limits;
+
 use super::*;
 use crate::lab::{FABRIC, GATEWAY, Lab};
 use crate::publish::Reader;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ipnet::Ipv6Net;
 
-use super::*;
+use super::super::*;
 use crate::publish::Reader;
 use crate::seam::Encapsulation;
 
