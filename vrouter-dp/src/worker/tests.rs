@@ -278,7 +278,10 @@ fn take_first(world: &mut World, batch: &mut Batch<Frame>) -> (Arc<Lane>, u64) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         assert!(Instant::now() < deadline, "the workers are always first");
-        world.far[1].inject(0, world.pool.alloc_from(&frame(0, 1)).unwrap()).unwrap();
+        // A full queue: a worker was interrupted while it held the lane.
+        if world.far[1].inject(0, world.pool.alloc_from(&frame(0, 1)).unwrap()).is_err() {
+            thread::yield_now();
+        }
         for lane in &world.lanes {
             if let Some(ticket) = lane.take(batch, 1) {
                 return (Arc::clone(lane), ticket);
