@@ -279,10 +279,11 @@ class ForeignPe:
         if got is None:
             self.other.put(packet)
             return
+        # Before the answer: who has that may look here.
+        self.received.put(got)
         served = self.served.get(got.label)
         if served and self.peer_mac and ICMP in got.inner and got.inner[ICMP].type == 8 and got.inner.dst in served[0]:
             self.send(echo_reply(got.inner), served[1], served[2] or got.encapsulation)
-        self.received.put(got)
 
 
 def label_entry(label, ttl=64, bottom=True, tc=0):
