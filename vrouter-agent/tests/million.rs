@@ -1,9 +1,7 @@
 //! A full table through the whole route path while a worker forwards: import, compiler, ring, service, tables, packets.
 //!
 //! `ROUTES`, `VRFS` and `FLAPS` in the environment give other sizes than the quick ones: see `make million`.
-#![allow(clippy::unwrap_used, reason = "test code: a failed set-up is a failed test")]
-#![allow(clippy::expect_used, reason = "test code: a failed set-up is a failed test")]
-#![allow(clippy::panic, reason = "test code: a failed set-up is a failed test")]
+#![cfg(test)]
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
 //! Faults on demand, so that a test or a benchmark can show that it would notice them. Only with the feature `fault-injection`:
-//! without it nothing of this is in the packet path.
+//! without it none can be set, and nothing of this is in the packet path.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -20,6 +20,7 @@ pub enum Fault {
 static PRESENT: AtomicU8 = AtomicU8::new(0);
 
 /// Makes every worker of this process wrong in this way, or right again.
+#[cfg(feature = "fault-injection")]
 pub fn set(fault: Option<Fault>) {
     PRESENT.store(fault.map_or(0, |fault| fault as u8), Ordering::Relaxed);
 }

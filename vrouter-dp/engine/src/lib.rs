@@ -6,11 +6,7 @@ pub mod buffer;
 mod chunks;
 pub mod counters;
 pub mod drops;
-#[cfg(feature = "fault-injection")]
 pub mod fault;
-#[cfg(not(feature = "fault-injection"))]
-#[allow(dead_code, reason = "without the feature no fault can be set, and none is made")]
-mod fault;
 pub mod lab;
 pub mod pipeline;
 pub mod prefetch;
