@@ -15,10 +15,12 @@ pub use probe::{Pass, Probe};
 
 use crate::buffer::Buf;
 use crate::drops::Drop;
-use crate::seam::{PortId, VrfId};
+use crate::seam::{PortId, VifId, VrfId};
 use crate::stage::classify::Link;
+use crate::stage::encap::{OVER_GRE, OVER_UDP, TO_INSTANCE};
 use crate::stage::lookup::Hop;
 use crate::stage::{Burst, Context, Family, Inner, Step, classify, decap, encap, lookup, rewrite};
+use crate::table::Vif;
 use crate::table::nexthop::Word;
 use crate::verdict::{Exits, Verdict};
 use crate::worker::WorkerState;
@@ -155,17 +157,38 @@ fn send<B: Buf, const OWN: bool>(
     found: Word,
 ) -> Step<Verdict> {
     match lookup::hop(context, packet, inner, found)? {
-        Hop::Vif(id, vif) => rewrite::hop::<B, OWN>(context, packet, inner, vif.mtu)
-            .and_then(|_| encap::to_instance(context, packet, inner, id, vif))
+        Hop::Vif(id, vif) => deliver::<B, OWN>(context, packet, inner, id, vif)
             .map_err(|end| context.at(inner.vif().or(Some(id)), end)),
         Hop::Udp(way) => {
-            let (ttl, flow) = rewrite::hop::<B, OWN>(context, packet, inner, way.mtu())?;
-            encap::over_udp(context, packet, inner, &way, ttl, flow)
+            let (head, bytes) = encap::frame::<B, OVER_UDP>(packet, inner)?;
+            match rewrite::hop::<OWN>(context, bytes, inner, way.mtu()) {
+                Ok((ttl, flow)) => encap::over_udp(context, head, inner, &way, ttl, flow),
+                Err(end) => Err(encap::back(packet, inner, OVER_UDP, end)),
+            }
         }
         Hop::Gre(way) => {
-            let (ttl, _) = rewrite::hop::<B, OWN>(context, packet, inner, way.mtu())?;
-            encap::over_gre(context, packet, inner, &way, ttl)
+            let (head, bytes) = encap::frame::<B, OVER_GRE>(packet, inner)?;
+            match rewrite::hop::<OWN>(context, bytes, inner, way.mtu()) {
+                Ok((ttl, _)) => encap::over_gre(context, head, inner, &way, ttl),
+                Err(end) => Err(encap::back(packet, inner, OVER_GRE, end)),
+            }
         }
+    }
+}
+
+/// To an instance of this node.
+#[inline(always)]
+fn deliver<B: Buf, const OWN: bool>(
+    context: &mut Context<'_>,
+    packet: &mut B,
+    inner: &Inner,
+    id: VifId,
+    vif: &Vif,
+) -> Step<Verdict> {
+    let (head, bytes) = encap::frame::<B, TO_INSTANCE>(packet, inner)?;
+    match rewrite::hop::<OWN>(context, bytes, inner, vif.mtu) {
+        Ok(_) => encap::to_instance(context, head, inner, id, vif),
+        Err(end) => Err(encap::back(packet, inner, TO_INSTANCE, end)),
     }
 }
 

@@ -71,33 +71,38 @@ pub(crate) struct Context<'a> {
 
 /// A packet to be routed. What its own header says is read there again when it is needed: that costs less than to carry it.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
 pub(crate) struct Inner {
     /// Bytes of it, header included.
     pub length: u16,
-    /// Where in the buffer it begins: behind two IPv4 headers with options at most.
-    pub start: u8,
-    pub family: Family,
     /// Where it is looked up.
     pub vrf: VrfId,
-    /// Where it came from.
-    pub origin: Origin,
     /// The interface that it came from, if it came from one.
     vif: VifId,
+    /// Where in the buffer it begins: behind two IPv4 headers with options at most.
+    pub start: u8,
+    /// Its family and its origin.
+    kind: u8,
 }
+
+// A worker keeps a batch of them: their places are found by a shift.
+const _: () = assert!(size_of::<Inner>() == 8);
 
 /// Version of the Internet protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Family {
-    V4,
-    V6,
+    V4 = 0,
+    V6 = 1,
 }
 
 /// Where a packet to be routed came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Origin {
-    Instance,
-    Tunnel,
-    Own,
+    Instance = 0,
+    Tunnel = 2,
+    Own = 4,
 }
 
 /// What there is to say about a packet that is punted or that its sender is told about.
@@ -117,25 +122,40 @@ impl Inner {
     /// From an instance.
     #[inline(always)]
     pub fn from_instance(vif: VifId, vrf: VrfId) -> Inner {
-        Inner { vif, vrf, origin: Origin::Instance, ..Inner::own(vrf) }
+        Inner { vif, kind: Origin::Instance as u8, ..Inner::own(vrf) }
     }
 
     /// Out of a tunnel.
     #[inline(always)]
     pub fn from_tunnel(vrf: VrfId) -> Inner {
-        Inner { origin: Origin::Tunnel, ..Inner::own(vrf) }
+        Inner { kind: Origin::Tunnel as u8, ..Inner::own(vrf) }
     }
 
     /// Of our own.
     #[inline(always)]
     pub const fn own(vrf: VrfId) -> Inner {
-        let (family, origin) = (Family::V4, Origin::Own);
-        Inner { length: 0, start: 0, family, vrf, origin, vif: VifId(0) }
+        Inner { length: 0, vrf, vif: VifId(0), start: 0, kind: Origin::Own as u8 }
+    }
+
+    /// As it is in its buffer.
+    #[inline(always)]
+    pub fn at(self, start: usize, length: u16, family: Family) -> Inner {
+        Inner { start: start as u8, length, kind: self.kind | family as u8, ..self }
+    }
+
+    #[inline(always)]
+    pub fn family(&self) -> Family {
+        if self.kind & Family::V6 as u8 == 0 { Family::V4 } else { Family::V6 }
+    }
+
+    #[inline(always)]
+    pub fn is_from(&self, origin: Origin) -> bool {
+        self.kind & !(Family::V6 as u8) == origin as u8
     }
 
     /// The interface that it came from.
     pub fn vif(&self) -> Option<VifId> {
-        (self.origin == Origin::Instance).then_some(self.vif)
+        self.is_from(Origin::Instance).then_some(self.vif)
     }
 
     /// Whether it is of the same interface, or out of a tunnel for the same VRF.
@@ -147,9 +167,9 @@ impl Inner {
     /// Its place; `None` for a packet of our own.
     pub fn place(&self) -> Option<Place> {
         let Inner { start, length, vrf, .. } = *self;
-        let (start, tunnelled) = (start.into(), self.origin == Origin::Tunnel);
+        let (start, tunnelled) = (start.into(), self.is_from(Origin::Tunnel));
         let place = Place { start, length, vrf, vif: self.vif(), tunnelled };
-        (self.origin != Origin::Own).then_some(place)
+        (!self.is_from(Origin::Own)).then_some(place)
     }
 
     /// Its bytes, and what follows them.
@@ -212,7 +232,7 @@ impl<'a> Context<'a> {
     #[cold]
     #[inline(never)]
     pub fn refuse(&mut self, reason: Drop, class: Punt, mtu: u16, inner: &Inner) -> End {
-        let place = inner.place().filter(|_| inner.family == Family::V4);
+        let place = inner.place().filter(|_| inner.family() == Family::V4);
         self.notice = place.map(|place| (class, place, mtu));
         End::Told(reason)
     }

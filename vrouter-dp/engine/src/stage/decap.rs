@@ -58,7 +58,7 @@ pub(crate) fn bare_v6(
 /// A packet that the service thread made: it is trusted to know its addresses.
 pub(crate) fn own(packet: &[u8], vrf: VrfId) -> Step<Inner> {
     let length = super::ipv4(packet, Drop::InnerChecksum)?.total_len;
-    Ok(Inner { length, ..Inner::own(vrf) })
+    Ok(Inner::own(vrf).at(0, length, Family::V4))
 }
 
 /// A packet from the underlay that begins at `start`: out of its tunnel.
@@ -276,8 +276,7 @@ fn v4(
     let Fields { total_len, source, destination, .. } = super::ipv4(bytes, Drop::InnerChecksum)?;
     unicast_v4(destination)?;
     check(source)?;
-    let (start, length, family) = (start as u8, total_len, Family::V4);
-    burst.inners[place % BATCH] = Inner { start, length, family, ..inner };
+    burst.inners[place % BATCH] = inner.at(start, total_len, Family::V4);
     burst.v4[place % BATCH] = Key4::new(inner.vrf, destination);
     Ok(())
 }
@@ -324,8 +323,7 @@ fn v6(
     check(source)?;
     // A frame is never that long.
     let length = u16::try_from(ip.total_len()).map_err(|_| Drop::Malformed)?;
-    let (start, family) = (start as u8, Family::V6);
-    burst.inners[place % BATCH] = Inner { start, length, family, ..inner };
+    burst.inners[place % BATCH] = inner.at(start, length, Family::V6);
     burst.v6[place % BATCH] = Key6::new(inner.vrf, destination);
     burst.ipv6 |= 1 << place;
     Ok(())

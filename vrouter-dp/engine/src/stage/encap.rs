@@ -1,6 +1,6 @@
 //! encap: the headers that a packet leaves with.
 //!
-//! Exits: drop `no-headroom port-blocked vif-down`, else transmitted.
+//! Exits: drop `no-headroom`, else transmitted.
 //!
 //! To an instance: Ethernet from the gateway MAC with the tag of the interface in the frame. To another PE: Ethernet, IPv4 (TTL
 //! 64, DF clear, TOS 0), UDP or GRE, one label with the TTL of the inner packet.
@@ -13,7 +13,7 @@ use wire::mpls::Mpls;
 use wire::udp::Udp;
 
 use super::lookup::Way;
-use super::{Context, Family, Inner, Step};
+use super::{Context, End, Family, Inner, Step};
 use crate::buffer::Buf;
 use crate::drops::Drop;
 use crate::fault::{self, Fault};
@@ -21,18 +21,42 @@ use crate::seam::{PortId, VifId};
 use crate::table::Vif;
 use crate::verdict::Verdict;
 
+/// Bytes of all headers in front of a packet.
+pub(crate) const TO_INSTANCE: usize = TaggedEthernet::LEN;
+pub(crate) const OVER_UDP: usize = Ethernet::LEN + Ipv4::LEN + Udp::LEN + Mpls::LEN;
+pub(crate) const OVER_GRE: usize = Ethernet::LEN + Ipv4::LEN + Gre::LEN + Mpls::LEN;
+
+/// Makes the packet a frame: the room for `HEAD` bytes of headers, and the packet behind it; all around it is gone.
+#[inline(always)]
+pub(crate) fn frame<'p, B: Buf, const HEAD: usize>(
+    packet: &'p mut B,
+    inner: &Inner,
+) -> Step<(&'p mut [u8; HEAD], &'p mut [u8])> {
+    let frame = packet.reframe(inner.start.into(), inner.length.into(), HEAD);
+    Ok(frame.and_then(<[u8]>::split_first_chunk_mut).ok_or(Drop::NoHeadroom)?)
+}
+
+/// Makes a frame of which nothing but the room is written what it was, to the end of the packet.
+#[cold]
+#[inline(never)]
+pub(crate) fn back<B: Buf>(packet: &mut B, inner: &Inner, head: usize, end: End) -> End {
+    packet.trim_front(head);
+    packet.prepend(inner.start.into());
+    end
+}
+
 /// To another PE, by MPLS in UDP. `ttl` is what the packet itself leaves with, `flow` the hash of its flow.
 #[inline(always)]
-pub(crate) fn over_udp<B: Buf>(
+pub(crate) fn over_udp(
     context: &mut Context<'_>,
-    packet: &mut B,
+    head: &mut [u8; OVER_UDP],
     inner: &Inner,
     way: &Way<'_>,
     ttl: u8,
     flow: u64,
 ) -> Step<Verdict> {
-    over::<B, OVER_UDP>(context, packet, inner, way, ttl, |head| {
-        let (udp, _) = Udp::parse_mut(head).map_err(|_| Drop::Malformed)?;
+    over(context, head, inner, way, ttl, |middle| {
+        let (udp, _) = Udp::parse_mut(middle).map_err(|_| Drop::Malformed)?;
         // RFC 7510 3: one port of 49152-65535 per inner flow. 3.1: the checksum may be zero over IPv4.
         udp.set_source(0xc000 | (flow >> 50) as u16);
         udp.set_length(inner.length + (Udp::LEN + Mpls::LEN) as u16);
@@ -42,21 +66,21 @@ pub(crate) fn over_udp<B: Buf>(
 
 /// To another PE, by MPLS in GRE.
 #[inline(always)]
-pub(crate) fn over_gre<B: Buf>(
+pub(crate) fn over_gre(
     context: &mut Context<'_>,
-    packet: &mut B,
+    head: &mut [u8; OVER_GRE],
     inner: &Inner,
     way: &Way<'_>,
     ttl: u8,
 ) -> Step<Verdict> {
-    over::<B, OVER_GRE>(context, packet, inner, way, ttl, |_| Ok(()))
+    over(context, head, inner, way, ttl, |_| Ok(()))
 }
 
 /// To an instance of this node.
 #[inline(always)]
-pub(crate) fn to_instance<B: Buf>(
+pub(crate) fn to_instance(
     context: &Context<'_>,
-    packet: &mut B,
+    head: &mut [u8; TO_INSTANCE],
     inner: &Inner,
     id: VifId,
     vif: &Vif,
@@ -65,38 +89,32 @@ pub(crate) fn to_instance<B: Buf>(
         return Err(Drop::VifDown.into());
     }
     open(context, vif.port)?;
-    let frame = reframe::<B, { TaggedEthernet::LEN }>(packet, inner)?;
-    let (header, _) = TaggedEthernet::parse_mut(frame).map_err(|_| Drop::Malformed)?;
+    let (header, _) = TaggedEthernet::parse_mut(head).map_err(|_| Drop::Malformed)?;
     *header = vif.header;
-    if inner.family == Family::V6 {
+    if inner.family() == Family::V6 {
         header.set_ethertype(eth::IPV6);
     }
     Ok(Verdict::Tx { port: vif.port, vif: Some(id) })
 }
 
-/// Bytes of all headers in front of the packet to another PE.
-const OVER_UDP: usize = Ethernet::LEN + Ipv4::LEN + Udp::LEN + Mpls::LEN;
-const OVER_GRE: usize = Ethernet::LEN + Ipv4::LEN + Gre::LEN + Mpls::LEN;
-
-/// `middle` finishes what is between the IPv4 header and the label.
+/// `finish` writes what is between the IPv4 header and the label.
 #[inline(always)]
-fn over<B: Buf, const HEAD: usize>(
+fn over<const HEAD: usize>(
     context: &mut Context<'_>,
-    packet: &mut B,
+    head: &mut [u8; HEAD],
     inner: &Inner,
     way: &Way<'_>,
     ttl: u8,
-    middle: impl FnOnce(&mut [u8]) -> Step<()>,
+    finish: impl FnOnce(&mut [u8]) -> Step<()>,
 ) -> Step<Verdict> {
     let Way { tunnel, adjacency, label } = way;
     open(context, adjacency.port)?;
-    // All lengths are constants: every check below but the first is decided at compile time.
-    let frame = reframe::<B, HEAD>(packet, inner)?;
-    let (outer, entry) = frame.split_at_mut(HEAD - Mpls::LEN);
+    // All lengths are constants: every check below is decided at compile time.
+    let (outer, entry) = head.split_at_mut(HEAD - Mpls::LEN);
     let (ethernet, outer) = Ethernet::parse_mut(outer).map_err(|_| Drop::Malformed)?;
     *ethernet = adjacency.header;
     outer.copy_from_slice(&tunnel.head[..HEAD - Ethernet::LEN - Mpls::LEN]);
-    let (ip, rest) = Ipv4::parse_mut(outer).map_err(|_| Drop::Malformed)?;
+    let (ip, middle) = Ipv4::parse_mut(outer).map_err(|_| Drop::Malformed)?;
     // The path's MTU was checked: a packet and its outer headers fit 16 bits.
     let length = inner.length + (HEAD - Ethernet::LEN) as u16;
     let id = context.ip_ids.next();
@@ -104,22 +122,11 @@ fn over<B: Buf, const HEAD: usize>(
     ip.set_total_len(length);
     ip.set_id(id);
     ip.set_checksum(checksum::finish(tunnel.sum + u32::from(length) + u32::from(id) + wrong));
-    middle(rest)?;
+    finish(middle)?;
     let label = if fault::is(Fault::WrongLabel) { !0xfff } else { *label };
     let (entry, _) = Mpls::parse_mut(entry).map_err(|_| Drop::Malformed)?;
     *entry = Mpls::from_bits(label | 1 << 8 | u32::from(ttl));
     Ok(Verdict::Tx { port: adjacency.port, vif: None })
-}
-
-/// Makes room for the headers of a frame, of which the first `HEAD` bytes are returned; all around the packet is gone.
-#[inline(always)]
-fn reframe<'p, B: Buf, const HEAD: usize>(
-    packet: &'p mut B,
-    inner: &Inner,
-) -> Step<&'p mut [u8; HEAD]> {
-    let (start, length) = (usize::from(inner.start), usize::from(inner.length));
-    let frame = packet.reframe(start, length, HEAD).ok_or(Drop::NoHeadroom)?;
-    Ok(frame.first_chunk_mut().ok_or(Drop::Malformed)?)
 }
 
 #[inline]

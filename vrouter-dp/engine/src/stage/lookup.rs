@@ -139,7 +139,7 @@ pub(crate) fn hop<'a, B: Buf>(
     match to {
         To::Tunnel(tunnel, label) => {
             // Split horizon: otherwise two PEs whose routes point at each other would play ping-pong.
-            if inner.origin == Origin::Tunnel {
+            if inner.is_from(Origin::Tunnel) {
                 return Err(Drop::TunnelToTunnel.into());
             }
             let tables = &context.tables;
@@ -175,7 +175,7 @@ fn ours<B: Buf>(context: &mut Context<'_>, packet: &B, inner: &Inner) -> End {
     let (Some(place), Ok(bytes)) = (inner.place(), inner.bytes(packet.data())) else {
         return Drop::NoRoute.into();
     };
-    match inner.family {
+    match inner.family() {
         Family::V4 if Ipv4::parse(bytes).is_ok_and(|(ip, _)| ip.protocol() == ipv4::ICMP) => {
             context.punt(Punt::Local, place)
         }
@@ -189,7 +189,7 @@ fn path<B: Buf>(context: &Context<'_>, packet: &B, inner: &Inner, group: GroupId
     let tables = &context.tables;
     let group = tables.groups.load(group.index()).ok_or(Drop::NoRoute)?;
     // The upper bits become the source port of the tunnel: these are other ones.
-    let hash = flow::hash(inner.bytes(packet.data())?, inner.family).rotate_left(32);
+    let hash = flow::hash(inner.bytes(packet.data())?, inner.family()).rotate_left(32);
     let mut paths = group.paths(hash).map(|id| tables.nexthops.word(id).to());
     let first = paths.next().ok_or(Drop::NoRoute)?;
     Ok(std::iter::once(first).chain(paths).find(|path| carries(context, path)).unwrap_or(first))

@@ -6,20 +6,18 @@ use wire::ipv4::Ipv4;
 use wire::ipv6::Ipv6;
 
 use super::{Context, Family, Inner, Step, flow};
-use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 
 /// One hop more, except for a packet of our own (`OWN`), which starts here. `mtu` is that of the way it takes, in bytes. Returns its
 /// hops that are left, and its flow.
 #[inline(always)]
-pub(crate) fn hop<B: Buf, const OWN: bool>(
+pub(crate) fn hop<const OWN: bool>(
     context: &mut Context<'_>,
-    packet: &mut B,
+    bytes: &mut [u8],
     inner: &Inner,
     mtu: u16,
 ) -> Step<(u8, u64)> {
-    let bytes = packet.data_mut().get_mut(usize::from(inner.start)..).ok_or(Drop::Malformed)?;
-    match inner.family {
+    match inner.family() {
         Family::V4 => {
             let (ip, _) = Ipv4::parse_mut(bytes).map_err(|_| Drop::Malformed)?;
             // RFC 1812 5.3.1: what would leave with TTL 0 is dropped, and the sender is told.
