@@ -186,7 +186,7 @@ fn deliver<B: Buf, const OWN: bool>(
     vif: &Vif,
 ) -> Step<Verdict> {
     let (head, bytes) = encap::frame::<B, TO_INSTANCE>(packet, inner)?;
-    match rewrite::hop::<OWN>(context, bytes, inner, vif.mtu) {
+    match rewrite::hop::<OWN>(context, bytes, inner, vif.mtu.into()) {
         Ok(_) => encap::to_instance(context, head, inner, id, vif),
         Err(end) => Err(encap::back(packet, inner, TO_INSTANCE, end)),
     }

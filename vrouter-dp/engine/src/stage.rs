@@ -88,7 +88,7 @@ pub(crate) struct Inner {
 // A worker keeps a batch of them: their places are found by a shift.
 const _: () = assert!(size_of::<Inner>() == 8);
 
-/// Version of the Internet protocol.
+/// Version of the Internet protocol; a bit of [`Inner`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Family {
@@ -96,13 +96,13 @@ pub(crate) enum Family {
     V6 = 1,
 }
 
-/// Where a packet to be routed came from.
+/// Where a packet to be routed came from; a bit of [`Inner`] each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Origin {
-    Instance = 0,
-    Tunnel = 2,
-    Own = 4,
+    Instance = 2,
+    Tunnel = 4,
+    Own = 8,
 }
 
 /// What there is to say about a packet that is punted or that its sender is told about.
@@ -150,7 +150,7 @@ impl Inner {
 
     #[inline(always)]
     pub fn is_from(&self, origin: Origin) -> bool {
-        self.kind & !(Family::V6 as u8) == origin as u8
+        self.kind & origin as u8 != 0
     }
 
     /// The interface that it came from.

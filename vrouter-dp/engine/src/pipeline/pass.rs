@@ -79,11 +79,11 @@ pub(super) fn depart<B: Buf>(
     verdicts: &mut [Verdict],
     exits: &mut Exits,
 ) {
-    let mut all = *exits;
+    let (mut all, over) = (*exits, burst.ended);
     let found = burst.inners.iter().zip(&burst.found).enumerate();
     for ((packet, verdict), (place, (inner, found))) in packets.iter_mut().zip(verdicts).zip(found)
     {
-        if burst.ended >> place & 1 == 1 {
+        if over >> place & 1 == 1 {
             all.add(verdict);
             continue;
         }

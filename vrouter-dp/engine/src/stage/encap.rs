@@ -111,8 +111,8 @@ fn over<const HEAD: usize>(
     open(context, adjacency.port)?;
     // All lengths are constants: every check below is decided at compile time.
     let (outer, entry) = head.split_at_mut(HEAD - Mpls::LEN);
-    let (ethernet, outer) = Ethernet::parse_mut(outer).map_err(|_| Drop::Malformed)?;
-    *ethernet = adjacency.header;
+    outer[..adjacency.header.len()].copy_from_slice(&adjacency.header);
+    let outer = &mut outer[Ethernet::LEN..];
     outer.copy_from_slice(&tunnel.head[..HEAD - Ethernet::LEN - Mpls::LEN]);
     let (ip, middle) = Ipv4::parse_mut(outer).map_err(|_| Drop::Malformed)?;
     // The path's MTU was checked: a packet and its outer headers fit 16 bits.

@@ -33,10 +33,10 @@ pub(crate) struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Largest packet, in bytes, that it carries.
+    /// Largest packet, in bytes, that it carries: none if that is negative.
     #[inline(always)]
-    pub fn mtu(&self) -> u16 {
-        self.adjacency.mtu.saturating_sub(self.tunnel.overhead)
+    pub fn mtu(&self) -> i32 {
+        i32::from(self.adjacency.mtu) - i32::from(self.tunnel.overhead)
     }
 }
 

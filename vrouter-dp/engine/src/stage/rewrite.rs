@@ -15,7 +15,7 @@ pub(crate) fn hop<const OWN: bool>(
     context: &mut Context<'_>,
     bytes: &mut [u8],
     inner: &Inner,
-    mtu: u16,
+    mtu: i32,
 ) -> Step<(u8, u64)> {
     match inner.family() {
         Family::V4 => {
@@ -24,7 +24,7 @@ pub(crate) fn hop<const OWN: bool>(
             if !OWN && ip.ttl() <= 1 {
                 return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, inner));
             }
-            if inner.length > mtu {
+            if i32::from(inner.length) > mtu {
                 return Err(too_long(context, inner, mtu, ip.dont_fragment()));
             }
             if !OWN {
@@ -38,7 +38,7 @@ pub(crate) fn hop<const OWN: bool>(
             if ip.hop_limit() <= 1 {
                 return Err(context.refuse(Drop::TtlExceeded, Punt::TtlExceeded, 0, inner));
             }
-            if inner.length > mtu {
+            if i32::from(inner.length) > mtu {
                 // RFC 8200 4.5: routers never fragment.
                 return Err(too_long(context, inner, mtu, true));
             }
@@ -50,10 +50,10 @@ pub(crate) fn hop<const OWN: bool>(
 
 #[cold]
 #[inline(never)]
-fn too_long(context: &mut Context<'_>, inner: &Inner, mtu: u16, whole: bool) -> super::End {
+fn too_long(context: &mut Context<'_>, inner: &Inner, mtu: i32, whole: bool) -> super::End {
     if !whole {
         return Drop::NeedsFragmentation.into();
     }
     // RFC 1191 4: with the MTU of the path really taken, its overhead taken off.
-    context.refuse(Drop::TooBig, Punt::TooBig, mtu, inner)
+    context.refuse(Drop::TooBig, Punt::TooBig, mtu.max(0) as u16, inner)
 }

@@ -37,8 +37,16 @@ pub struct Adjacency {
     pub port: PortId,
     /// Largest outer IP packet of that port, in bytes.
     pub mtu: u16,
-    /// Header of every frame to it.
-    pub header: Ethernet,
+    /// Header of every frame to it, and two bytes of anything: 16 are written at once.
+    pub header: [u8; Ethernet::LEN + 2],
+}
+
+impl Adjacency {
+    pub(super) fn new(port: PortId, mtu: u16, header: Ethernet) -> Adjacency {
+        let mut padded = [0; Ethernet::LEN + 2];
+        padded[..Ethernet::LEN].copy_from_slice(header.as_bytes());
+        Adjacency { port, mtu, header: padded }
+    }
 }
 
 /// A tunnel to another PE, in one cache line.

@@ -157,7 +157,7 @@ fn mtu_and_mac_of_a_port_reach_what_is_behind_it() {
     w.port_set(GATEWAY, port(PortRole::Gateway, 8000)).unwrap();
     assert_eq!(w.port_set(GATEWAY, port(PortRole::Fabric, 8000)), Err(Refusal::Port));
     let adjacency = w.tables().adjacency(AdjacencyId(1), &reader).unwrap();
-    assert_eq!((adjacency.mtu, adjacency.header.source), (9000, MAC));
+    assert_eq!((adjacency.mtu, &adjacency.header[6..12]), (9000, &MAC.0[..]));
     assert_eq!(w.tables().vif(VifId(1), &reader).unwrap().mtu, 8000);
 }
 

@@ -124,7 +124,7 @@ impl TablesWriter {
         let record = self.adjacencies.get(&id).and_then(|row| {
             let port = self.ports.get(&row.port)?;
             let header = Ethernet::new(row.mac?, port.mac, eth::IPV4);
-            Some(Adjacency { port: row.port, mtu: port.mtu, header })
+            Some(Adjacency::new(row.port, port.mtu, header))
         });
         self.tables.adjacencies.set(id.index(), record);
     }
