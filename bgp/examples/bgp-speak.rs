@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use bgp::io::{Driver, Handle};
 use bgp::speaker::{OriginatedRoute, PeerConfig, RouteQuery, SpeakerConfig, Update, Which};
-use bgp::types::{ExtCommunity, Family, RouteDistinguisher};
+use bgp::types::{ExtCommunity, Route};
+use bgp::wire::{Binding, Nlri};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 type Failure = Box<dyn Error>;
@@ -71,7 +72,7 @@ async fn obey(handle: &Handle, words: &[&str]) -> Result<(), Failure> {
             handle.originate(route(family, rd, prefix, rest)?).await?;
         }
         ["withdraw", family, rd, prefix] => {
-            handle.withdraw(family.parse()?, distinguisher(rd)?, prefix.parse()?).await?;
+            handle.withdraw(key(family, rd, prefix)?).await?;
         }
         ["fill", count, next_hop] => {
             for n in 0..count.parse::<u32>()? {
@@ -117,19 +118,19 @@ async fn obey(handle: &Handle, words: &[&str]) -> Result<(), Failure> {
 
 fn print(update: &Update) {
     match update {
-        Update::Best { rd, prefix, path, family } => {
-            let rd = rd.map_or("-".to_owned(), |rd| rd.to_string());
+        Update::Best { route, path } => {
+            let family = route.family();
             match path {
                 Some(path) => println!(
-                    "best {family} {rd} {prefix} from {} via {} labels {:?} {:?} path [{}] ({})",
+                    "best {family} {route} from {} via {} {:?} {:?} path [{}] ({})",
                     path.peer,
                     path.attributes.next_hop,
-                    path.labels,
+                    path.binding,
                     path.attributes.ext_communities,
                     path.attributes.as_path,
                     path.reason
                 ),
-                None => println!("gone {family} {rd} {prefix}"),
+                None => println!("gone {family} {route}"),
             }
         }
         Update::EndOfRib { peer, family } => println!("end-of-rib {peer} {family}"),
@@ -159,8 +160,10 @@ fn peer(text: &str) -> Result<PeerConfig, Failure> {
     Ok(peer)
 }
 
-fn distinguisher(text: &str) -> Result<Option<RouteDistinguisher>, Failure> {
-    Ok(if text == "-" { None } else { Some(text.parse()?) })
+fn key(family: &str, rd: &str, prefix: &str) -> Result<Route, Failure> {
+    let rd = if rd == "-" { None } else { Some(rd.parse()?) };
+    let route = Route::to(rd, prefix.parse()?);
+    if route.family() == family.parse()? { Ok(route) } else { Err("not of that family".into()) }
 }
 
 fn route(
@@ -169,20 +172,11 @@ fn route(
     prefix: &str,
     mut rest: &[&str],
 ) -> Result<OriginatedRoute, Failure> {
-    let mut route = OriginatedRoute {
-        family: family.parse::<Family>()?,
-        rd: distinguisher(rd)?,
-        prefix: prefix.parse()?,
-        label: None,
-        next_hop: IpAddr::from([0, 0, 0, 0]),
-        route_targets: Vec::new(),
-        ext_communities: Vec::new(),
-        local_pref: None,
-        med: None,
-    };
+    let nlri = Nlri::plain(key(family, rd, prefix)?);
+    let mut route = OriginatedRoute::new(nlri, IpAddr::from([0, 0, 0, 0]));
     while let [word, value, more @ ..] = rest {
         match *word {
-            "label" => route.label = Some(value.parse()?),
+            "label" => route.nlri.binding = Binding::Label(value.parse()?),
             "nexthop" => route.next_hop = value.parse()?,
             "rt" => route.route_targets.push(value.parse()?),
             "encap" => route.ext_communities.push(ExtCommunity::encapsulation(value.parse()?)),

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::speaker::{
     Action, OriginatedRoute, PeerConfig, RouteQuery, SEND_WINDOW, Speaker, SpeakerConfig, Which,
 };
-use crate::types::{Asn, Family, RouteDistinguisher};
+use crate::types::{Asn, Family, Route, RouteDistinguisher};
 use crate::wire::{
-    DecodeContext, EncodeContext, Local, Message, Open, encode_keepalive, encode_reach,
+    DecodeContext, EncodeContext, Local, Message, Nlri, Open, encode_keepalive, encode_reach,
 };
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
@@ -44,18 +44,18 @@ pub fn session(octets: &[u8]) {
     let mut speaker =
         Speaker::new(SpeakerConfig { asn: Asn(64512), router_id: Ipv4Addr::new(192, 0, 2, 1) });
     for last in 0..4u8 {
-        let route = OriginatedRoute {
-            family: Family::Vpnv4,
-            rd: Some(RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 1), 1)),
-            prefix: ipnet::Ipv4Net::from(Ipv4Addr::new(10, 0, 0, last)),
-            label: Some(16),
-            next_hop: US,
-            route_targets: Vec::new(),
-            ext_communities: Vec::new(),
-            local_pref: None,
-            med: None,
-        };
-        let _ = speaker.originate(route);
+        let rd = RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 1), 1);
+        let addresses = [
+            IpAddr::from([10, 0, 0, last]),
+            IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)]),
+        ];
+        for address in addresses {
+            let prefix = ipnet::IpNet::from(address);
+            let vpn = Nlri::labelled(Route::to(Some(rd), prefix), 16);
+            let _ = speaker.originate(OriginatedRoute::new(vpn, US));
+            let _ =
+                speaker.originate(OriginatedRoute::new(Nlri::plain(Route::to(None, prefix)), US));
+        }
     }
     let families = Family::ALL.to_vec();
     let config = PeerConfig { passive: true, families, ..PeerConfig::new(PEER, peer_asn) };

@@ -6,8 +6,11 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use ipnet::Ipv4Net;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+mod route;
+
+pub use route::Route;
 
 /// Why a text is not the value it claims to be. The message shows the legal forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +19,7 @@ pub enum TypeError {
     #[error("not an AS number: write 1-4294967295, such as 64512")]
     Asn,
     /// Not a family that this speaker implements.
-    #[error("unknown address family: write one of `ipv4`, `vpnv4`")]
+    #[error("unknown address family: write one of `ipv4`, `ipv6`, `vpnv4`, `vpnv6`")]
     Family,
     /// Not `[target:]AS:N` or `[target:]ADDRESS:N` with numbers that fit.
     #[error(
@@ -69,19 +72,26 @@ impl FromStr for Asn {
 pub enum Family {
     /// AFI 1, SAFI 1. Text form `ipv4`.
     Ipv4Unicast,
+    /// AFI 2, SAFI 1 (RFC 2545). Text form `ipv6`.
+    Ipv6Unicast,
     /// AFI 1, SAFI 128: VPN-IPv4 with a label (RFC 4364). Text form `vpnv4`.
     Vpnv4,
+    /// AFI 2, SAFI 128: VPN-IPv6 with a label (RFC 4659). Text form `vpnv6`.
+    Vpnv6,
 }
 
 impl Family {
     /// Every family, in the order in which they are announced and listed.
-    pub const ALL: [Family; 2] = [Family::Ipv4Unicast, Family::Vpnv4];
+    pub const ALL: [Family; 4] =
+        [Family::Ipv4Unicast, Family::Ipv6Unicast, Family::Vpnv4, Family::Vpnv6];
 
     /// AFI and SAFI (IANA).
     pub const fn afi_safi(self) -> (u16, u8) {
         match self {
             Family::Ipv4Unicast => (1, 1),
+            Family::Ipv6Unicast => (2, 1),
             Family::Vpnv4 => (1, 128),
+            Family::Vpnv6 => (2, 128),
         }
     }
 
@@ -89,21 +99,25 @@ impl Family {
     pub const fn from_afi_safi(afi: u16, safi: u8) -> Option<Family> {
         match (afi, safi) {
             (1, 1) => Some(Family::Ipv4Unicast),
+            (2, 1) => Some(Family::Ipv6Unicast),
             (1, 128) => Some(Family::Vpnv4),
+            (2, 128) => Some(Family::Vpnv6),
             _ => None,
         }
     }
 
     /// Whether routes of the family carry a route distinguisher and a label.
     pub const fn is_vpn(self) -> bool {
-        matches!(self, Family::Vpnv4)
+        matches!(self, Family::Vpnv4 | Family::Vpnv6)
     }
 
     /// The text form.
     pub const fn name(self) -> &'static str {
         match self {
             Family::Ipv4Unicast => "ipv4",
+            Family::Ipv6Unicast => "ipv6",
             Family::Vpnv4 => "vpnv4",
+            Family::Vpnv6 => "vpnv6",
         }
     }
 
@@ -339,24 +353,6 @@ impl fmt::Display for LargeCommunity {
     }
 }
 
-/// What names a route within its family: two paths with the same key compete.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct VpnRoute {
-    /// The distinguisher; `None` in families without one.
-    pub rd: Option<RouteDistinguisher>,
-    /// The prefix, host bits zero.
-    pub prefix: Ipv4Net,
-}
-
-impl fmt::Display for VpnRoute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.rd {
-            Some(rd) => write!(f, "{rd}:{}", self.prefix),
-            None => self.prefix.fmt(f),
-        }
-    }
-}
-
 macro_rules! text_is_debug {
     ($($name:ty),*) => {$(
         impl fmt::Debug for $name {
@@ -366,7 +362,7 @@ macro_rules! text_is_debug {
         }
     )*};
 }
-text_is_debug!(RouteTarget, RouteDistinguisher, ExtCommunity, Community, LargeCommunity, VpnRoute);
+text_is_debug!(RouteTarget, RouteDistinguisher, ExtCommunity, Community, LargeCommunity);
 
 macro_rules! text_is_serde {
     ($($name:ty),*) => {$(
@@ -542,7 +538,8 @@ mod tests {
             assert_eq!(Family::from_afi_safi(afi, safi), Some(family));
             assert_eq!(Family::ALL[family.index()], family);
         }
-        assert!("ipv6".parse::<Family>().is_err());
+        assert_eq!(Family::from_afi_safi(2, 128), Some(Family::Vpnv6));
+        assert!("vpnv5".parse::<Family>().is_err());
         assert_eq!(Asn(70_000).two_octets(), 23456);
         assert_eq!(Community(64512 << 16 | 7).to_string(), "64512:7");
     }

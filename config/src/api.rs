@@ -379,7 +379,7 @@ pub struct BgpSummaryRow {
 /// `vrctl bgp route list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpRouteRow {
-    /// `vpnv4`, `ipv4`.
+    /// `ipv4`, `ipv6`, `vpnv4`, `vpnv6`.
     pub family: String,
     /// Destination.
     pub prefix: String,

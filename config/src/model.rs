@@ -387,7 +387,7 @@ pub struct BgpPeer {
     pub address: IpAddr,
     /// Its autonomous system: our own for iBGP.
     pub asn: Asn,
-    /// Address families to negotiate. Default: `["vpnv4"]`.
+    /// Address families to negotiate: `ipv4`, `ipv6`, `vpnv4`, `vpnv6`. Default: `["vpnv4"]`.
     #[serde(default = "defaults::families")]
     pub families: Vec<Family>,
     /// Waits for the peer to connect. Default: false.

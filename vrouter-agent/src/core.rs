@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::vec;
 
 use bgp::speaker::Update;
-use bgp::types::Family;
+use bgp::types::{Family, Route};
 use config::Config;
 use config::api::ConfigReply;
 use engine::seam::{Event, Gen, Link, Op, Refusal, VifId};
@@ -189,11 +189,11 @@ impl<'a> Core<'a> {
     /// News of the speaker.
     pub fn on_update(&mut self, update: Update) {
         match update {
-            Update::Best { family: Family::Vpnv4, rd: Some(rd), prefix, path } => {
+            Update::Best { route: Route::Vpnv4(rd, prefix), path } => {
                 let route = path.map(|path| peering::learnt(&mut self.import, &path));
                 self.import.learn(rd, prefix, route, &mut self.dirty);
             }
-            // The underlay's own routes are configured; those learnt are for `bgp route list`.
+            // No table of the data plane takes the other families in: they are for `bgp route list`.
             Update::Best { .. } => {}
             Update::EndOfRib { peer, family } => {
                 if let Some(restore) = self.restore.as_mut().filter(|_| family == Family::Vpnv4) {

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use bgp::rib::Reason;
 use bgp::speaker::{BestPath, Update};
-use bgp::types::{ExtCommunity, Family, RouteDistinguisher, RouteTarget};
-use bgp::wire::PathAttributes;
+use bgp::types::{ExtCommunity, RouteDistinguisher, RouteTarget};
+use bgp::wire::{Binding, PathAttributes};
 use engine::seam::Gen;
 use ipnet::Ipv4Net;
 use wire::Label;
@@ -65,8 +65,8 @@ pub fn learn(core: &mut Core<'_>, peer: IpAddr, routes: impl IntoIterator<Item =
             ];
             Arc::new(attributes)
         });
-        let (attributes, labels) = (Arc::clone(attributes), vec![label.value()]);
-        let path = BestPath { peer, labels, attributes, reason: Reason::OnlyPath };
+        let (attributes, binding) = (Arc::clone(attributes), Binding::Label(label.value()));
+        let path = BestPath { peer, binding, attributes, reason: Reason::OnlyPath };
         core.on_update(best(rd, prefix, Some(path)));
     }
 }
@@ -80,7 +80,7 @@ pub fn forget(
 }
 
 fn best(rd: RouteDistinguisher, prefix: Ipv4Net, path: Option<BestPath>) -> Update {
-    Update::Best { family: Family::Vpnv4, rd: Some(rd), prefix, path }
+    Update::Best { route: bgp::types::Route::Vpnv4(rd, prefix), path }
 }
 
 /// Works as the agent's thread does, with its pauses, until every worker has seen all that the core knows. Returns how long

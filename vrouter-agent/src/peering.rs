@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use bgp::speaker::{BestPath, OriginatedRoute, PeerConfig, SpeakerConfig};
-use bgp::types::{ExtCommunity, Family, RouteDistinguisher, RouteTarget};
+use bgp::types::{ExtCommunity, Route, RouteDistinguisher, RouteTarget};
+use bgp::wire::Nlri;
 use config::Config;
 use engine::seam::VifId;
 use ipnet::Ipv4Net;
@@ -124,15 +125,12 @@ pub fn own_routes(
     }
     let route =
         |(rd, prefix): OwnKey, label: u32, targets: &BTreeSet<RouteTarget>| OriginatedRoute {
-            family: Family::Vpnv4,
-            rd: Some(rd),
-            prefix,
-            label: Some(label),
-            next_hop: IpAddr::V4(config.router.tunnel_address),
             route_targets: targets.iter().copied().collect(),
             ext_communities: RECEIVED.map(ExtCommunity::encapsulation).to_vec(),
-            local_pref: None,
-            med: None,
+            ..OriginatedRoute::new(
+                Nlri::labelled(Route::Vpnv4(rd, prefix), label),
+                IpAddr::V4(config.router.tunnel_address),
+            )
         };
     let all = local.advertised.iter().filter(|(_, own)| !refused(own.vif));
     all.map(|(key, own)| (*key, route(*key, own.label.value(), &own.targets))).collect()
@@ -146,7 +144,7 @@ pub fn learnt(import: &mut Import, path: &BestPath) -> Learnt {
     Learnt {
         peer: path.peer,
         next_hop: attributes.next_hop,
-        label: path.labels.first().copied(),
+        label: path.binding.label(),
         rank: Rank {
             local_pref: attributes.local_pref.unwrap_or(100),
             as_hops: u32::try_from(attributes.as_path.hops()).unwrap_or(u32::MAX),

@@ -315,7 +315,7 @@ async fn feed(handle: Handle, mut queue: mpsc::UnboundedReceiver<Action>) {
 }
 
 async fn withdraw(handle: &Handle, (rd, prefix): OwnKey) -> Result<(), bgp::io::HandleError> {
-    handle.withdraw(bgp::types::Family::Vpnv4, Some(rd), prefix).await
+    handle.withdraw(bgp::types::Route::Vpnv4(rd, prefix)).await
 }
 
 /// The configuration file again, for who has no way to be answered.

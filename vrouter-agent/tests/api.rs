@@ -339,16 +339,15 @@ impl OtherPe {
                 let (handle, mut updates) =
                     bgp::io::Driver::spawn(speaker, Some("127.0.0.1:0".parse().unwrap()));
                 tell_port.send(handle.listening().await.unwrap().unwrap().unwrap().port()).unwrap();
+                let prefix = "10.2.0.0/24".parse().unwrap();
+                let key = bgp::types::Route::to(Some("192.0.2.9:1".parse().unwrap()), prefix);
                 let route = bgp::speaker::OriginatedRoute {
-                    family: bgp::types::Family::Vpnv4,
-                    rd: Some("192.0.2.9:1".parse().unwrap()),
-                    prefix: "10.2.0.0/24".parse().unwrap(),
-                    label: Some(1000),
-                    next_hop: IpAddr::from([192, 0, 2, 9]),
                     route_targets: vec!["target:64514:1".parse().unwrap()],
                     ext_communities: vec![bgp::types::ExtCommunity::encapsulation(2)],
-                    local_pref: None,
-                    med: None,
+                    ..bgp::speaker::OriginatedRoute::new(
+                        bgp::wire::Nlri::labelled(key, 1000),
+                        IpAddr::from([192, 0, 2, 9]),
+                    )
                 };
                 handle.originate(route).await.unwrap();
                 let mut peer = bgp::speaker::PeerConfig::new(

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use bgp::rib::{PathAttributes, Reason};
 use bgp::speaker::{BestPath, Update};
-use bgp::types::{Asn, ExtCommunity, Family, RouteDistinguisher, RouteTarget};
+use bgp::types::{Asn, ExtCommunity, Family, Route, RouteDistinguisher, RouteTarget};
 use common::{Model, Plane, Scratch, plane};
 use config::*;
 use engine::seam::{Gen, LabelTarget, Nexthop, NexthopId, Op, VifId, VrfId};
@@ -103,7 +103,7 @@ fn best(rd: u16, prefix: &str, targets: &[u8], types: &[u16]) -> Update {
     attributes.ext_communities.extend(types.iter().map(|t| ExtCommunity::encapsulation(*t)));
     let path = BestPath {
         peer: IpAddr::from([192, 0, 2, 10]),
-        labels: vec![1000 + u32::from(rd)],
+        binding: bgp::wire::Binding::Label(1000 + u32::from(rd)),
         attributes: Arc::new(attributes),
         reason: Reason::OnlyPath,
     };
@@ -112,7 +112,7 @@ fn best(rd: u16, prefix: &str, targets: &[u8], types: &[u16]) -> Update {
 
 fn gone_or(rd: u16, prefix: &str, path: Option<BestPath>) -> Update {
     let rd = Some(RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 9), rd));
-    Update::Best { family: Family::Vpnv4, rd, prefix: prefix.parse().unwrap(), path }
+    Update::Best { route: Route::to(rd, prefix.parse().unwrap()), path }
 }
 
 /// The state of the agent between two runs, and its data plane.
@@ -518,9 +518,9 @@ fn routes_are_advertised_after_their_labels_and_withdrawn_before() {
         assert_eq!(route.next_hop, IpAddr::from([192, 0, 2, 1]));
         assert_eq!(route.route_targets, [target(1)]);
         assert_eq!(route.ext_communities, [2, 13].map(ExtCommunity::encapsulation));
-        let label = Label::new(route.label.unwrap()).unwrap();
+        let label = Label::new(route.nlri.binding.label().unwrap()).unwrap();
         assert!(matches!(plane.model.labels[&label], LabelTarget::Vif(_)));
-        assert!(route.rd.unwrap().to_string().starts_with("192.0.2.1:"));
+        assert!(route.nlri.route.rd().unwrap().to_string().starts_with("192.0.2.1:"));
     }
 
     let (reply, _answer) = tokio::sync::oneshot::channel();

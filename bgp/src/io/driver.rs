@@ -275,8 +275,8 @@ impl State {
             Command::Originate(route, reply) => {
                 let _ = reply.send(self.speaker.originate(*route));
             }
-            Command::Withdraw(family, rd, prefix, reply) => {
-                self.speaker.withdraw(family, rd, prefix);
+            Command::Withdraw(route, reply) => {
+                self.speaker.withdraw(route);
                 let _ = reply.send(());
             }
             Command::Summary(reply) => {

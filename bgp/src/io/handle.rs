@@ -2,13 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::Ipv4Net;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::speaker::{
     OriginateError, OriginatedRoute, PeerConfig, PeerSummary, RouteQuery, RouteView,
 };
-use crate::types::{Family, RouteDistinguisher};
+use crate::types::{Family, Route};
 
 /// Why a request did not reach its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +30,7 @@ pub enum HandleError {
 pub(super) enum Command {
     SetPeers(Vec<PeerConfig>, oneshot::Sender<()>),
     Originate(Box<OriginatedRoute>, oneshot::Sender<Result<(), OriginateError>>),
-    Withdraw(Family, Option<RouteDistinguisher>, Ipv4Net, oneshot::Sender<()>),
+    Withdraw(Route, oneshot::Sender<()>),
     Summary(oneshot::Sender<Vec<PeerSummary>>),
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
     Refresh(IpAddr, Family, oneshot::Sender<Result<(), HandleError>>),
@@ -79,13 +78,8 @@ impl Handle {
     ///
     /// # Errors
     /// [`HandleError::Gone`].
-    pub async fn withdraw(
-        &self,
-        family: Family,
-        rd: Option<RouteDistinguisher>,
-        prefix: Ipv4Net,
-    ) -> Result<(), HandleError> {
-        self.ask(|reply| Command::Withdraw(family, rd, prefix, reply)).await
+    pub async fn withdraw(&self, route: Route) -> Result<(), HandleError> {
+        self.ask(|reply| Command::Withdraw(route, reply)).await
     }
 
     /// All configured peers, by address.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::speaker::*;
 use crate::types::*;
+use crate::wire::{Binding, Nlri};
 
 async fn until<F: Future<Output = bool>>(mut check: impl FnMut() -> F) {
     for _ in 0..600 {
@@ -20,16 +21,15 @@ fn config(id: u8, asn: u32) -> SpeakerConfig {
 }
 
 fn route(n: u8) -> OriginatedRoute {
+    let rd = RouteDistinguisher::ip(Ipv4Addr::new(10, 0, 0, 1), 1);
+    let key = Route::Vpnv4(rd, format!("10.1.{n}.0/24").parse().unwrap());
     OriginatedRoute {
-        family: Family::Vpnv4,
-        rd: Some(RouteDistinguisher::ip(Ipv4Addr::new(10, 0, 0, 1), 1)),
-        prefix: format!("10.1.{n}.0/24").parse().unwrap(),
-        label: Some(100 + u32::from(n)),
-        next_hop: IpAddr::from([192, 0, 2, 1]),
         route_targets: vec!["target:64514:1".parse().unwrap()],
         ext_communities: vec![ExtCommunity::encapsulation(13)],
-        local_pref: None,
-        med: None,
+        ..OriginatedRoute::new(
+            Nlri::labelled(key, 100 + u32::from(n)),
+            IpAddr::from([192, 0, 2, 1]),
+        )
     }
 }
 
@@ -50,7 +50,7 @@ async fn sessions_over_sockets_carry_routes_and_end_politely() {
     let Some(Update::Best { path: Some(path), .. }) = two_news.recv().await else {
         panic!("a route")
     };
-    assert_eq!(path.labels, [101]);
+    assert_eq!(path.binding, Binding::Label(101));
     let end = Update::EndOfRib { peer: a, family: Family::Vpnv4 };
     assert_eq!(two_news.recv().await, Some(end));
     assert_eq!(one_news.recv().await, Some(Update::SessionUp { peer: b }));

@@ -2,11 +2,13 @@
 //!
 //! One table for each family maps a route to its paths, one from each peer at most. Labels stand
 //! with the path; attribute sets are interned. A change of the best path queues its route once,
-//! however often it changes until somebody asks.
+//! however often it changes until somebody asks. News of all families and of sessions keep the
+//! order in which they came.
 
 pub mod decision;
 mod intern;
 pub(crate) mod out;
+mod table;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,16 +16,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use ipnet::{Ipv4Net, Ipv6Net};
 
-pub use crate::types::VpnRoute;
 pub use crate::wire::PathAttributes;
 pub use decision::Reason;
 
-use crate::speaker::{BestPath, Update};
-use crate::types::{Asn, Family};
+use crate::speaker::Update;
+use crate::types::{Asn, Family, Route, RouteDistinguisher};
 use crate::wire::Nlri;
-use decision::Candidate;
 pub(crate) use intern::Interner;
+pub(crate) use table::Seen;
+use table::Table;
 
 /// A peer's place in the speaker; its routes are gone before another peer gets the same.
 pub(crate) type PeerIndex = u32;
@@ -62,25 +65,6 @@ pub(crate) struct Source {
     pub local: Option<IpAddr>,
 }
 
-/// One path of a route.
-#[derive(Clone, Debug)]
-pub(crate) struct Path {
-    pub peer: PeerIndex,
-    pub label: Option<u32>,
-    pub refused: Option<Refusal>,
-    pub attributes: Arc<PathAttributes>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Entry {
-    pub paths: Vec<Path>,
-    /// Position in `paths`, and why.
-    pub best: Option<(usize, Reason)>,
-    queued: bool,
-    /// Whether the consumer was last told of a path.
-    told: bool,
-}
-
 /// Routes received and in use, of one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -96,8 +80,16 @@ struct PeerRow {
 
 #[derive(Debug)]
 enum News {
-    Route(Family, VpnRoute),
+    /// So many routes from the queue of a family's table.
+    Routes(Family, usize),
     Session(Update),
+}
+
+/// What the tables of all families share.
+#[derive(Debug, Default)]
+struct Common {
+    peers: HashMap<PeerIndex, PeerRow>,
+    news: VecDeque<News>,
 }
 
 /// Adj-RIBs-In and Loc-RIB of all families.
@@ -105,45 +97,80 @@ enum News {
 pub(crate) struct Rib {
     asn: Asn,
     router_id: Ipv4Addr,
-    tables: [HashMap<VpnRoute, Entry>; Family::ALL.len()],
-    peers: HashMap<PeerIndex, PeerRow>,
-    news: VecDeque<News>,
+    common: Common,
+    ipv4: Table<Ipv4Net>,
+    ipv6: Table<Ipv6Net>,
+    vpnv4: Table<(RouteDistinguisher, Ipv4Net)>,
+    vpnv6: Table<(RouteDistinguisher, Ipv6Net)>,
+}
+
+/// Does the same with the table of a family, whichever type it has.
+macro_rules! with_table {
+    ($rib:expr, $family:expr, $table:ident => $body:expr) => {
+        match $family {
+            Family::Ipv4Unicast => {
+                let $table = &mut $rib.ipv4;
+                $body
+            }
+            Family::Ipv6Unicast => {
+                let $table = &mut $rib.ipv6;
+                $body
+            }
+            Family::Vpnv4 => {
+                let $table = &mut $rib.vpnv4;
+                $body
+            }
+            Family::Vpnv6 => {
+                let $table = &mut $rib.vpnv6;
+                $body
+            }
+        }
+    };
 }
 
 impl Rib {
     pub(crate) fn new(asn: Asn, router_id: Ipv4Addr) -> Rib {
-        let tables = std::array::from_fn(|_| HashMap::new());
-        Rib { asn, router_id, tables, peers: HashMap::new(), news: VecDeque::new() }
+        Rib {
+            asn,
+            router_id,
+            common: Common::default(),
+            ipv4: Table::new(),
+            ipv6: Table::new(),
+            vpnv4: Table::new(),
+            vpnv6: Table::new(),
+        }
     }
 
     /// A session is Established: routes from `peer` may come.
     pub(crate) fn peer_up(&mut self, peer: PeerIndex, source: Source) {
-        self.peers.insert(peer, PeerRow { source, counts: Counts::default() });
-        self.news.push_back(News::Session(Update::SessionUp { peer: source.address }));
+        self.common.peers.insert(peer, PeerRow { source, counts: Counts::default() });
+        let up = Update::SessionUp { peer: source.address };
+        self.common.news.push_back(News::Session(up));
     }
 
     /// The session is gone and every route of it.
     pub(crate) fn peer_down(&mut self, peer: PeerIndex, reason: String) {
-        let Some(row) = self.peers.get(&peer) else { return };
+        let Some(row) = self.common.peers.get(&peer) else { return };
         let address = row.source.address;
-        self.news.push_back(News::Session(Update::SessionDown { peer: address, reason }));
-        if row.counts.received > 0 {
+        let received = row.counts.received;
+        self.common.news.push_back(News::Session(Update::SessionDown { peer: address, reason }));
+        if received > 0 {
             for family in Family::ALL {
-                self.drop_table(peer, family);
+                with_table!(self, family, table => table.clear(&mut self.common, peer));
             }
         }
-        self.peers.remove(&peer);
+        self.common.peers.remove(&peer);
     }
 
     /// The peer has sent everything of a family.
     pub(crate) fn end_of_rib(&mut self, peer: PeerIndex, family: Family) {
-        if let Some(row) = self.peers.get(&peer) {
-            let peer = row.source.address;
-            self.news.push_back(News::Session(Update::EndOfRib { peer, family }));
+        if let Some(source) = self.source(peer) {
+            let end = Update::EndOfRib { peer: source.address, family };
+            self.common.news.push_back(News::Session(end));
         }
     }
 
-    /// A path from `peer` in place of any that it sent before.
+    /// Paths from `peer` in place of any that it sent before.
     pub(crate) fn announce(
         &mut self,
         peer: PeerIndex,
@@ -151,99 +178,57 @@ impl Rib {
         attributes: &Arc<PathAttributes>,
         routes: &[Nlri],
     ) {
-        let Some(row) = self.peers.get(&peer) else { return };
-        let refused = self.refusal(&row.source, attributes);
-        for nlri in routes {
-            let path =
-                Path { peer, label: nlri.label, refused, attributes: Arc::clone(attributes) };
-            let entry = self.tables[family.index()].entry(nlri.route).or_default();
-            let old = match entry.paths.iter_mut().find(|old| old.peer == peer) {
-                Some(old) => Some(std::mem::replace(old, path)),
-                None => {
-                    entry.paths.push(path);
-                    None
-                }
-            };
-            let same = old.as_ref().is_some_and(|old| {
-                Arc::ptr_eq(&old.attributes, attributes) && old.label == nlri.label
-            });
-            if let Some(row) = self.peers.get_mut(&peer) {
-                if let Some(old) = &old {
-                    row.counts.remove(old);
-                }
-                row.counts.add(refused);
-            }
-            if !same {
-                self.decide(family, nlri.route, peer);
-            }
-        }
+        let Some(source) = self.source(peer) else { return };
+        let refused = self.refusal(&source, attributes);
+        with_table!(self, family, table => {
+            table.announce(&mut self.common, peer, refused, attributes, routes);
+        });
     }
 
-    /// The peer's path is gone; one that was not there is no error.
-    pub(crate) fn withdraw(&mut self, peer: PeerIndex, family: Family, route: VpnRoute) {
-        let Some(entry) = self.tables[family.index()].get_mut(&route) else { return };
-        let Some(at) = entry.paths.iter().position(|path| path.peer == peer) else { return };
-        // Order is kept, so that `best` can be moved along with it.
-        let old = entry.paths.remove(at);
-        let was_best = match entry.best {
-            Some((best, reason)) if best > at => {
-                entry.best = Some((best - 1, reason));
-                false
-            }
-            Some((best, _)) => best == at,
-            None => false,
-        };
-        if let Some(row) = self.peers.get_mut(&peer) {
-            row.counts.remove(&old);
-        }
-        if was_best {
-            entry.best = None;
-        }
-        self.settle(family, route, was_best);
+    /// The peer's paths are gone; one that was not there is no error.
+    pub(crate) fn withdraw(&mut self, peer: PeerIndex, family: Family, routes: &[Route]) {
+        with_table!(self, family, table => table.withdraw(&mut self.common, peer, routes));
     }
 
     /// Takes the oldest news; `None` when everything is told.
     pub(crate) fn next_update(&mut self) -> Option<Update> {
         loop {
-            match self.news.pop_front()? {
-                News::Session(update) => return Some(update),
-                News::Route(family, route) => {
-                    let table = &mut self.tables[family.index()];
-                    let Some(entry) = table.get_mut(&route) else { continue };
-                    entry.queued = false;
-                    let path = best_path(entry, &self.peers);
-                    let told = std::mem::replace(&mut entry.told, path.is_some());
-                    if entry.paths.is_empty() {
-                        table.remove(&route);
-                    }
-                    if told || path.is_some() {
-                        let VpnRoute { rd, prefix } = route;
-                        return Some(Update::Best { family, rd, prefix, path });
-                    }
+            let family = match self.common.news.front_mut()? {
+                News::Routes(_, 0) => {
+                    self.common.news.pop_front();
+                    continue;
                 }
+                News::Routes(family, left) => {
+                    *left -= 1;
+                    *family
+                }
+                News::Session(_) => match self.common.news.pop_front()? {
+                    News::Session(update) => return Some(update),
+                    News::Routes(..) => continue,
+                },
+            };
+            let told = with_table!(self, family, table => table.next(&self.common));
+            if let Some((route, path)) = told {
+                return Some(Update::Best { route, path });
             }
         }
     }
 
     pub(crate) fn counts(&self, peer: PeerIndex) -> Counts {
-        self.peers.get(&peer).map(|row| row.counts).unwrap_or_default()
+        self.common.counts(peer)
     }
 
     pub(crate) fn source(&self, peer: PeerIndex) -> Option<Source> {
-        self.peers.get(&peer).map(|row| row.source)
+        self.common.peers.get(&peer).map(|row| row.source)
     }
 
-    /// All routes of a family, in no order.
-    pub(crate) fn routes(&self, family: Family) -> impl Iterator<Item = (&VpnRoute, &Entry)> {
-        self.tables[family.index()].iter()
-    }
-
-    fn drop_table(&mut self, peer: PeerIndex, family: Family) {
-        let has = |entry: &Entry| entry.paths.iter().any(|path| path.peer == peer);
-        let routes: Vec<VpnRoute> =
-            self.routes(family).filter(|(_, entry)| has(entry)).map(|(route, _)| *route).collect();
-        for route in routes {
-            self.withdraw(peer, family, route);
+    /// Shows every path of a family, in no order.
+    pub(crate) fn visit(&self, family: Family, mut see: impl FnMut(Seen<'_>)) {
+        match family {
+            Family::Ipv4Unicast => self.ipv4.visit(&mut see),
+            Family::Ipv6Unicast => self.ipv6.visit(&mut see),
+            Family::Vpnv4 => self.vpnv4.visit(&mut see),
+            Family::Vpnv6 => self.vpnv6.visit(&mut see),
         }
     }
 
@@ -260,24 +245,24 @@ impl Rib {
             None
         }
     }
+}
 
-    /// Decides again after the path of `changed` was added or replaced.
-    fn decide(&mut self, family: Family, route: VpnRoute, changed: PeerIndex) {
-        let Some(entry) = self.tables[family.index()].get(&route) else { return };
-        let before = entry.best.and_then(|(at, _)| entry.paths.get(at)).map(|path| path.peer);
-        let touched = before == Some(changed);
-        self.settle(family, route, touched);
+impl Common {
+    /// A table has queued one more route.
+    fn queued(&mut self, family: Family) {
+        match self.news.back_mut() {
+            Some(News::Routes(last, count)) if *last == family => *count += 1,
+            _ => self.news.push_back(News::Routes(family, 1)),
+        }
     }
 
-    /// Chooses the best path; queues the route when it is another one, or was `touched`.
-    fn settle(&mut self, family: Family, route: VpnRoute, touched: bool) {
-        let Some(entry) = self.tables[family.index()].get_mut(&route) else { return };
-        let before = entry.best.map(|(at, _)| at);
-        entry.best = choose(&entry.paths, &self.peers);
-        let changed = touched || before != entry.best.map(|(at, _)| at);
-        if (changed || entry.paths.is_empty()) && !entry.queued {
-            entry.queued = true;
-            self.news.push_back(News::Route(family, route));
+    fn counts(&self, peer: PeerIndex) -> Counts {
+        self.peers.get(&peer).map(|row| row.counts).unwrap_or_default()
+    }
+
+    fn count(&mut self, peer: PeerIndex, counts: Counts) {
+        if let Some(row) = self.peers.get_mut(&peer) {
+            row.counts = counts;
         }
     }
 }
@@ -288,42 +273,10 @@ impl Counts {
         self.accepted += u64::from(refused.is_none());
     }
 
-    fn remove(&mut self, path: &Path) {
+    fn remove(&mut self, refused: Option<Refusal>) {
         self.received = self.received.saturating_sub(1);
-        self.accepted = self.accepted.saturating_sub(u64::from(path.refused.is_none()));
+        self.accepted = self.accepted.saturating_sub(u64::from(refused.is_none()));
     }
-}
-
-fn choose(paths: &[Path], peers: &HashMap<PeerIndex, PeerRow>) -> Option<(usize, Reason)> {
-    // Nearly every route has one path, which needs no candidate list.
-    if let [path] = paths {
-        return path.refused.is_none().then_some((0, Reason::OnlyPath));
-    }
-    let mut positions = Vec::with_capacity(paths.len());
-    let mut candidates = Vec::with_capacity(paths.len());
-    for (at, path) in paths.iter().enumerate().filter(|(_, path)| path.refused.is_none()) {
-        let Some(PeerRow { source, .. }) = peers.get(&path.peer) else { continue };
-        positions.push(at);
-        candidates.push(Candidate {
-            attributes: &path.attributes,
-            external: source.external,
-            router_id: source.router_id,
-            peer: source.address,
-        });
-    }
-    let (winner, reason) = decision::best(&candidates)?;
-    Some((*positions.get(winner)?, reason))
-}
-
-fn best_path(entry: &Entry, peers: &HashMap<PeerIndex, PeerRow>) -> Option<BestPath> {
-    let (at, reason) = entry.best?;
-    let path = entry.paths.get(at)?;
-    Some(BestPath {
-        peer: peers.get(&path.peer)?.source.address,
-        labels: path.label.into_iter().collect(),
-        attributes: Arc::clone(&path.attributes),
-        reason,
-    })
 }
 
 #[cfg(test)]

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::PathAttributes;
-use crate::types::VpnRoute;
-use crate::wire::Nlri;
+use crate::types::Route;
+use crate::wire::{Binding, Nlri};
 
 /// The originated routes of one family.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    routes: HashMap<VpnRoute, Own>,
-    order: BTreeMap<u64, VpnRoute>,
+    routes: HashMap<Route, Own>,
+    order: BTreeMap<u64, Route>,
     next: u64,
     gone: usize,
 }
@@ -35,7 +35,7 @@ struct Own {
 /// What we say of a route of ours.
 #[derive(Clone, Debug)]
 pub(crate) struct OwnPath {
-    pub label: Option<u32>,
+    pub binding: Binding,
     pub attributes: Arc<PathAttributes>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Cursor {
 /// Changes to tell a peer.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub unreach: Vec<VpnRoute>,
+    pub unreach: Vec<Route>,
     pub reach: Vec<(Arc<PathAttributes>, Vec<Nlri>)>,
     /// The initial update is complete with this batch.
     pub end_of_rib: bool,
@@ -63,11 +63,11 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Adds or replaces a route. An equal one changes nothing.
-    pub(crate) fn set(&mut self, route: VpnRoute, path: OwnPath) {
+    pub(crate) fn set(&mut self, route: Route, path: OwnPath) {
         let at = self.next;
         let since = match self.routes.get(&route) {
             Some(Own { path: Some(old), .. })
-                if old.label == path.label && old.attributes == path.attributes =>
+                if old.binding == path.binding && old.attributes == path.attributes =>
             {
                 return;
             }
@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// Takes a route back; true when it was there.
-    pub(crate) fn remove(&mut self, route: VpnRoute) -> bool {
+    pub(crate) fn remove(&mut self, route: Route) -> bool {
         let Some(Own { path: Some(_), since, .. }) = self.routes.get(&route) else { return false };
         let (at, since) = (self.next, *since);
         self.gone += 1;
@@ -90,7 +90,7 @@ impl Log {
         true
     }
 
-    fn put(&mut self, route: VpnRoute, own: Own) {
+    fn put(&mut self, route: Route, own: Own) {
         self.order.insert(own.at, route);
         self.next = own.at + 1;
         if let Some(old) = self.routes.insert(route, own) {
@@ -129,7 +129,7 @@ impl Log {
                         batch.reach.push((Arc::clone(&path.attributes), Vec::new()));
                     }
                     if let Some((_, routes)) = batch.reach.get_mut(group) {
-                        routes.push(Nlri { route: *route, label: path.label });
+                        routes.push(Nlri { route: *route, binding: path.binding.clone() });
                     }
                 }
                 Some(None) if *at >= cursor.gone_from => batch.unreach.push(*route),
@@ -166,7 +166,7 @@ impl Log {
     }
 
     /// Routes that a peer has been sent, with the label and attributes that it is (to be) told.
-    pub(crate) fn sent(&self, cursor: Cursor) -> impl Iterator<Item = (&VpnRoute, &OwnPath)> {
+    pub(crate) fn sent(&self, cursor: Cursor) -> impl Iterator<Item = (&Route, &OwnPath)> {
         self.routes
             .iter()
             .filter(move |(_, own)| own.since < cursor.reached)
@@ -187,12 +187,12 @@ mod tests {
 
     use super::*;
 
-    fn route(n: u8) -> VpnRoute {
-        VpnRoute { rd: None, prefix: format!("10.0.{n}.0/24").parse().unwrap() }
+    fn route(n: u8) -> Route {
+        Route::Ipv4(format!("10.0.{n}.0/24").parse().unwrap())
     }
 
     fn path(attributes: &Arc<PathAttributes>, label: u32) -> OwnPath {
-        OwnPath { label: Some(label), attributes: Arc::clone(attributes) }
+        OwnPath { binding: Binding::Label(label), attributes: Arc::clone(attributes) }
     }
 
     fn attributes(last: u8) -> Arc<PathAttributes> {
@@ -200,7 +200,12 @@ mod tests {
     }
 
     fn labels(batch: &Batch) -> Vec<u32> {
-        batch.reach.iter().flat_map(|(_, routes)| routes).filter_map(|nlri| nlri.label).collect()
+        batch
+            .reach
+            .iter()
+            .flat_map(|(_, routes)| routes)
+            .filter_map(|nlri| nlri.binding.label())
+            .collect()
     }
 
     #[test]

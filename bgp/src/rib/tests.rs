@@ -4,7 +4,6 @@ use ipnet::Ipv4Net;
 use proptest::prelude::*;
 
 use super::*;
-use crate::types::RouteDistinguisher;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -25,9 +24,9 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn key(route: u8) -> VpnRoute {
+fn key(route: u8) -> Route {
     let rd = RouteDistinguisher::ip(Ipv4Addr::LOCALHOST, 1);
-    VpnRoute { rd: Some(rd), prefix: Ipv4Net::from(Ipv4Addr::new(10, 0, 0, route)) }
+    Route::Vpnv4(rd, Ipv4Net::from(Ipv4Addr::new(10, 0, 0, route)))
 }
 
 fn source(peer: u32) -> Source {
@@ -46,10 +45,9 @@ proptest! {
         let mut rib = Rib::new(Asn(64512), me);
         let mut interner = Interner::default();
         let mut model: BTreeMap<(u32, u8), (u8, bool)> = BTreeMap::new();
-        let mut told: BTreeMap<VpnRoute, IpAddr> = BTreeMap::new();
-        let hear = |told: &mut BTreeMap<VpnRoute, IpAddr>, update| {
-            if let Update::Best { rd, prefix, path, .. } = update {
-                let key = VpnRoute { rd, prefix };
+        let mut told: BTreeMap<Route, IpAddr> = BTreeMap::new();
+        let hear = |told: &mut BTreeMap<Route, IpAddr>, update| {
+            if let Update::Best { route: key, path } = update {
                 let had = match path {
                     Some(path) => told.insert(key, path.peer),
                     None => told.remove(&key),
@@ -67,12 +65,12 @@ proptest! {
                     let mut a = PathAttributes::new(IpAddr::from([203, 0, 113, 1]));
                     a.local_pref = Some(u32::from(local_pref));
                     a.originator_id = looped.then_some(me);
-                    let nlri = Nlri { route: key(route), label: Some(16) };
+                    let nlri = Nlri::labelled(key(route), 16);
                     rib.announce(peer, Family::Vpnv4, &interner.intern(a), &[nlri]);
                     model.insert((peer, route), (local_pref, looped));
                 }
                 Step::Withdraw { peer, route } => {
-                    rib.withdraw(peer, Family::Vpnv4, key(route));
+                    rib.withdraw(peer, Family::Vpnv4, &[key(route)]);
                     model.remove(&(peer, route));
                 }
                 Step::Down { peer } => {
@@ -108,7 +106,11 @@ proptest! {
             prop_assert_eq!(rib.counts(peer), Counts { received, accepted });
         }
         let live: std::collections::BTreeSet<u8> = model.keys().map(|(_, route)| *route).collect();
-        prop_assert_eq!(rib.routes(Family::Vpnv4).count(), live.len());
+        let mut kept = std::collections::BTreeSet::new();
+        rib.visit(Family::Vpnv4, |seen| {
+            kept.insert(seen.route);
+        });
+        prop_assert_eq!(kept.len(), live.len());
     }
 }
 

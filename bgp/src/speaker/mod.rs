@@ -21,10 +21,10 @@ pub use model::*;
 use crate::fsm::{Direction, Event, Fsm};
 use crate::rib::out::{Cursor, Log, OwnPath};
 use crate::rib::{Interner, PathAttributes, PeerIndex, Rib};
-use crate::types::{Asn, ExtCommunity, Family, RouteDistinguisher, VpnRoute};
+use crate::types::{Asn, ExtCommunity, Family, Route};
 use crate::wire::attribute::usable;
 use crate::wire::notification::{self, Notification};
-use crate::wire::{DecodeContext, Local, Negotiated};
+use crate::wire::{Binding, DecodeContext, Local, Negotiated, Nlri};
 
 /// Octets handed to a connection and not yet taken by it, above which no UPDATEs are formed.
 pub const SEND_WINDOW: usize = 128 * 1024;
@@ -177,23 +177,16 @@ impl Speaker {
     /// # Errors
     /// See [`OriginateError`]; nothing changes then.
     pub fn originate(&mut self, route: OriginatedRoute) -> Result<(), OriginateError> {
-        let (key, path) = self.own_path(route)?;
-        if let Some(log) = self.own.get_mut(key.0.index()) {
-            log.set(key.1, path);
-        }
+        let (route, path) = self.own_path(route)?;
+        self.own[route.family().index()].set(route, path);
         self.unsent = true;
         Ok(())
     }
 
     /// Takes a route of our own back.
-    pub fn withdraw(
-        &mut self,
-        family: Family,
-        rd: Option<RouteDistinguisher>,
-        prefix: ipnet::Ipv4Net,
-    ) {
-        let route = VpnRoute { rd, prefix: prefix.trunc() };
-        if self.own[family.index()].remove(route) {
+    pub fn withdraw(&mut self, route: Route) {
+        let route = route.trunc();
+        if self.own[route.family().index()].remove(route) {
             self.unsent = true;
             self.forget();
         }
@@ -351,20 +344,18 @@ impl Speaker {
         }
     }
 
-    fn own_path(
-        &mut self,
-        route: OriginatedRoute,
-    ) -> Result<((Family, VpnRoute), OwnPath), OriginateError> {
-        let has = (route.rd.is_some(), route.label.is_some());
-        match (route.family.is_vpn(), has) {
-            (true, (true, true)) | (false, (false, false)) => {}
-            (true, _) => return Err(OriginateError::Incomplete),
-            (false, _) => return Err(OriginateError::NotVpn),
+    fn own_path(&mut self, route: OriginatedRoute) -> Result<(Route, OwnPath), OriginateError> {
+        let Nlri { route: key, binding } = route.nlri;
+        match (key.family().is_vpn(), &binding) {
+            (true, Binding::Label(label)) if *label > 0xf_ffff => {
+                return Err(OriginateError::Label);
+            }
+            (true, Binding::Label(_)) | (false, Binding::None) => {}
+            _ => return Err(OriginateError::Binding),
         }
-        if route.label.is_some_and(|label| label > 0xf_ffff) {
-            return Err(OriginateError::Label);
-        }
-        if !route.next_hop.is_ipv4() || !usable(route.next_hop) {
+        // RFC 8950 is not offered, so IPv4 routes cannot have IPv6 next hops.
+        let ipv4_only = matches!(key, Route::Ipv4(_) | Route::Vpnv4(..));
+        if !usable(route.next_hop) || (ipv4_only && route.next_hop.is_ipv6()) {
             return Err(OriginateError::NextHop);
         }
         let targets = route.route_targets.into_iter().map(ExtCommunity::from);
@@ -380,8 +371,7 @@ impl Speaker {
             ext_communities,
             ..PathAttributes::new(route.next_hop)
         });
-        let key = VpnRoute { rd: route.rd, prefix: route.prefix.trunc() };
-        Ok(((route.family, key), OwnPath { label: route.label, attributes }))
+        Ok((key.trunc(), OwnPath { binding, attributes }))
     }
 
     /// Drops withdrawals of our own routes that every session has been told.

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use crate::rib::{PathAttributes, Reason};
-use crate::types::{Asn, ExtCommunity, Family, RouteDistinguisher, RouteTarget};
+use crate::types::{Asn, ExtCommunity, Family, Route, RouteTarget};
+use crate::wire::{Binding, Nlri};
 
 /// The speaker itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,14 +58,8 @@ impl PeerConfig {
 /// A route of our own, advertised to every peer that has negotiated its family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginatedRoute {
-    /// Its family.
-    pub family: Family,
-    /// Required in VPN families, absent in others.
-    pub rd: Option<RouteDistinguisher>,
-    /// The prefix; host bits are cleared.
-    pub prefix: Ipv4Net,
-    /// Required in VPN families (20 bits), absent in others.
-    pub label: Option<u32>,
+    /// The route, host bits cleared; a label of 20 bits beside a VPN route and nothing beside others.
+    pub nlri: Nlri,
     /// Sent as it is to every peer, external ones too.
     pub next_hop: IpAddr,
     /// Route targets to attach.
@@ -78,20 +72,32 @@ pub struct OriginatedRoute {
     pub med: Option<u32>,
 }
 
+impl OriginatedRoute {
+    /// A route without communities, with every other value at its default.
+    pub fn new(nlri: Nlri, next_hop: IpAddr) -> OriginatedRoute {
+        OriginatedRoute {
+            nlri,
+            next_hop,
+            route_targets: Vec::new(),
+            ext_communities: Vec::new(),
+            local_pref: None,
+            med: None,
+        }
+    }
+}
+
 /// Why a route cannot be originated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginateError {
-    /// A VPN route without route distinguisher or label.
-    #[error("a route of family vpnv4 needs a route distinguisher and a label")]
-    Incomplete,
-    /// A distinguisher or label on a family that has none.
-    #[error("a route of family ipv4 has neither route distinguisher nor label")]
-    NotVpn,
+    /// A VPN route without label, or a label beside another route.
+    #[error("a VPN route needs a label, and other routes have none")]
+    Binding,
     /// More than 20 bits.
     #[error("label above 1048575")]
     Label,
-    /// A next hop that the family cannot carry.
-    #[error("the next hop of a route must be a unicast IPv4 address")]
+    /// A next hop that no host can have, or an IPv6 one for IPv4 routes: RFC 8950 is not
+    /// negotiated.
+    #[error("the next hop of a route must be a unicast address, for IPv4 routes an IPv4 one")]
     NextHop,
     /// The attributes would not fit a message of 4096 octets.
     #[error("too many communities for one UPDATE message (at most 400)")]
@@ -104,12 +110,8 @@ pub enum OriginateError {
 pub enum Update {
     /// The best path of a route is another one, or gone.
     Best {
-        /// Family of the route.
-        family: Family,
-        /// Distinguisher, in VPN families.
-        rd: Option<RouteDistinguisher>,
-        /// The prefix.
-        prefix: Ipv4Net,
+        /// The route.
+        route: Route,
         /// The new best path; `None` when no usable path is left.
         path: Option<BestPath>,
     },
@@ -139,8 +141,8 @@ pub enum Update {
 pub struct BestPath {
     /// Who sent it.
     pub peer: IpAddr,
-    /// The label of a VPN route, as a stack of one; empty in other families.
-    pub labels: Vec<u32>,
+    /// The label of a VPN route.
+    pub binding: Binding,
     /// Everything else about it, shared with other routes.
     pub attributes: Arc<PathAttributes>,
     /// What decided.
@@ -223,14 +225,10 @@ pub struct RouteQuery {
 }
 
 /// One line of `vrctl bgp route list`. Texts are those of [`crate::types`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RouteView {
-    /// Family.
-    pub family: Family,
-    /// Prefix.
-    pub prefix: Ipv4Net,
-    /// Distinguisher, in VPN families.
-    pub rd: Option<RouteDistinguisher>,
+    /// The route.
+    pub route: Route,
     /// Who sent it, or to whom it was sent.
     pub peer: IpAddr,
     /// Next hop.

@@ -83,9 +83,7 @@ impl Speaker {
         match message {
             Message::Update(update) => {
                 for unreach in update.unreach {
-                    for route in unreach.routes {
-                        self.rib.withdraw(index, unreach.family, route);
-                    }
+                    self.rib.withdraw(index, unreach.family, &unreach.routes);
                 }
                 for reach in update.reach {
                     let attributes = self.interner.intern(reach.attributes);

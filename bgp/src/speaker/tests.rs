@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::types::RouteTarget;
 use crate::wire::{
-    self, AsPath, DecodeContext, EncodeContext, Message, Nlri, Open, RouteRefresh,
+    self, AsPath, Binding, DecodeContext, EncodeContext, Message, Nlri, Open, RouteRefresh,
     encode_end_of_rib, encode_keepalive, encode_reach, encode_unreach,
 };
 
@@ -17,16 +17,12 @@ fn address(id: u8) -> IpAddr {
 }
 
 fn route(prefix: &str, label: u32) -> OriginatedRoute {
+    let rd = "64512:1".parse().unwrap();
+    let key = Route::to(Some(rd), prefix.parse().unwrap());
     OriginatedRoute {
-        family: Family::Vpnv4,
-        rd: Some("64512:1".parse().unwrap()),
-        prefix: prefix.parse().unwrap(),
-        label: Some(label),
-        next_hop: IpAddr::from([192, 0, 2, 1]),
         route_targets: vec!["target:64514:1".parse().unwrap()],
         ext_communities: vec![ExtCommunity::encapsulation(13)],
-        local_pref: None,
-        med: None,
+        ..OriginatedRoute::new(Nlri::labelled(key, label), IpAddr::from([192, 0, 2, 1]))
     }
 }
 
@@ -184,17 +180,59 @@ fn a_session_comes_up_and_routes_flow_both_ways() {
     world.ends[0].originate(route("10.1.0.0/16", 101)).unwrap();
     world.run();
     assert!(matches!(&world.news[1][..], [Update::Best { path: Some(path), .. }]
-        if path.labels == [101] && path.peer == address(1)));
+        if path.binding == Binding::Label(101) && path.peer == address(1)));
     for _ in 0..2 {
-        world.ends[0].withdraw(
-            Family::Vpnv4,
-            route("10.1.0.0/16", 0).rd,
-            route("10.1.0.0/16", 0).prefix,
-        );
+        world.ends[0].withdraw(route("10.1.0.0/16", 0).nlri.route);
         world.run();
     }
     assert!(matches!(&world.news[1][1..], [Update::Best { path: None, .. }]));
     assert_eq!((world.state(1).received, world.state(0).advertised), (0, 0));
+}
+
+#[test]
+fn routes_of_every_family_flow() {
+    let mut world = World::dialling([64512, 64512]);
+    let rd = Some("64512:1".parse().unwrap());
+    let hop = IpAddr::from([192, 0, 2, 1]);
+    let routes = [
+        (Nlri::plain(Route::to(None, "10.1.0.0/16".parse().unwrap())), hop),
+        (Nlri::plain(Route::to(None, "2001:db8:1::/48".parse().unwrap())), address(1)),
+        (Nlri::labelled(Route::to(rd, "10.1.0.0/16".parse().unwrap()), 16), hop),
+        (Nlri::labelled(Route::to(rd, "2001:db8:1::/48".parse().unwrap()), 17), hop),
+        (
+            Nlri::labelled(Route::to(rd, "2001:db8:2::/48".parse().unwrap()), 18),
+            "2001:db8::9".parse().unwrap(),
+        ),
+    ];
+    for (nlri, hop) in &routes {
+        world.ends[0].originate(OriginatedRoute::new(nlri.clone(), *hop)).unwrap();
+    }
+    world.run();
+    assert_eq!((world.state(0).advertised, world.state(1).accepted), (5, 5));
+    for family in Family::ALL {
+        for which in [Which::Received, Which::Advertised] {
+            let end = usize::from(which == Which::Received);
+            let query = RouteQuery { family, which, peer: None };
+            let seen: Vec<_> = world.ends[end]
+                .routes(&query)
+                .into_iter()
+                .map(|view| (view.route, view.labels, view.next_hop))
+                .collect();
+            let sent: Vec<_> = routes
+                .iter()
+                .filter(|(nlri, _)| nlri.route.family() == family)
+                .map(|(nlri, hop)| (nlri.route, nlri.binding.label().into_iter().collect(), *hop))
+                .collect();
+            assert_eq!(seen, sent, "{family} {which:?}");
+        }
+    }
+    for (nlri, _) in &routes {
+        world.ends[0].withdraw(nlri.route);
+    }
+    world.run();
+    assert_eq!((world.state(0).advertised, world.state(1).received), (0, 0));
+    let gone = |update: &&Update| matches!(update, Update::Best { path: None, .. });
+    assert_eq!(world.news[1].iter().filter(gone).count(), 5);
 }
 
 #[test]
@@ -407,8 +445,8 @@ impl Puppets {
 }
 
 fn reach(attributes: &PathAttributes, prefix: &str, label: u32) -> Vec<u8> {
-    let key = VpnRoute { rd: Some("64512:9".parse().unwrap()), prefix: prefix.parse().unwrap() };
-    let routes = [Nlri { route: key, label: Some(label) }];
+    let key = Route::to(Some("64512:9".parse().unwrap()), prefix.parse().unwrap());
+    let routes = [Nlri::labelled(key, label)];
     let mut bytes = Vec::new();
     let wide = EncodeContext { four_octet_as: true };
     encode_reach(Family::Vpnv4, attributes, &routes, wide, &mut bytes).unwrap();
@@ -504,7 +542,7 @@ fn the_best_of_two_paths_changes_hands_as_they_come_and_go() {
     let (two, three) = (rig.establish(2, 64512), rig.establish(3, 64512));
     rig.updates();
     let best = |rig: &mut Puppets| match rig.updates().pop() {
-        Some(Update::Best { path: Some(path), .. }) => Some((path.peer, path.labels[0])),
+        Some(Update::Best { path: Some(path), .. }) => Some((path.peer, path.binding.label()?)),
         Some(Update::Best { path: None, .. }) => None,
         other => panic!("{other:?}"),
     };
@@ -523,12 +561,13 @@ fn the_best_of_two_paths_changes_hands_as_they_come_and_go() {
     assert_eq!(view.reason, "another path is better: highest local preference");
     // Down and up between two looks: only the last word is heard.
     let mut gone = Vec::new();
-    let key = VpnRoute { rd: view.rd, prefix: view.prefix };
-    encode_unreach(Family::Vpnv4, &[key], &mut gone);
+    encode_unreach(Family::Vpnv4, &[view.route], &mut gone);
     rig.give(two, &gone);
     rig.give(two, &reach(&pref(120), "10.1.0.0/16", 23));
     let news = rig.updates();
-    assert!(matches!(&news[..], [Update::Best { path: Some(path), .. }] if path.labels == [34]));
+    assert!(
+        matches!(&news[..], [Update::Best { path: Some(path), .. }] if path.binding == Binding::Label(34))
+    );
     rig.speaker.closed(three, "reset", rig.now);
     assert_eq!(best(&mut rig), Some((address(2), 23)));
     rig.give(two, &gone);
@@ -545,7 +584,7 @@ fn end_of_rib_follows_the_routes_before_it() {
     rig.give(connection, &bytes);
     let news = rig.updates();
     assert!(matches!(&news[1..], [Update::Best { path: Some(path), .. }, Update::EndOfRib { .. }]
-        if path.labels == [17]));
+        if path.binding == Binding::Label(17)));
 }
 
 #[test]
@@ -633,10 +672,21 @@ fn routes_that_cannot_be_sent_are_refused() {
     let mut speaker = speaker(1, 64512);
     let good = route("10.1.0.0/16", 16);
     let bad = [
-        (OriginatedRoute { rd: None, ..good.clone() }, OriginateError::Incomplete),
-        (OriginatedRoute { label: None, ..good.clone() }, OriginateError::Incomplete),
-        (OriginatedRoute { family: Family::Ipv4Unicast, ..good.clone() }, OriginateError::NotVpn),
-        (OriginatedRoute { label: Some(1 << 20), ..good.clone() }, OriginateError::Label),
+        (
+            OriginatedRoute { nlri: Nlri::plain(good.nlri.route), ..good.clone() },
+            OriginateError::Binding,
+        ),
+        (
+            OriginatedRoute {
+                nlri: Nlri::labelled(Route::to(None, "10.1.0.0/16".parse().unwrap()), 16),
+                ..good.clone()
+            },
+            OriginateError::Binding,
+        ),
+        (
+            OriginatedRoute { nlri: Nlri::labelled(good.nlri.route, 1 << 20), ..good.clone() },
+            OriginateError::Label,
+        ),
         (
             OriginatedRoute { next_hop: "2001:db8::1".parse().unwrap(), ..good.clone() },
             OriginateError::NextHop,

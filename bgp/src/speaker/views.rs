@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::session::export;
 use super::{PeerSummary, RouteQuery, RouteView, Speaker, Which};
-use crate::rib::{Entry, Path, PathAttributes};
-use crate::types::{Family, VpnRoute};
+use crate::rib::{PathAttributes, Seen};
+use crate::types::{Family, Route};
+use crate::wire::Binding;
 
 impl Speaker {
     /// All peers by address.
@@ -49,30 +50,20 @@ impl Speaker {
             Which::Advertised => self.advertised(query),
             Which::Best | Which::Received => self.learnt(query),
         };
-        views.sort_unstable_by_key(|view| (view.prefix, view.rd, view.peer));
+        views.sort_unstable_by_key(|view| (view.route.prefix(), view.route, view.peer));
         views
     }
 
     fn learnt(&self, query: &RouteQuery) -> Vec<RouteView> {
         let mut views = Vec::new();
-        for (route, entry) in self.rib.routes(query.family) {
-            for (at, path) in entry.paths.iter().enumerate() {
-                let Some(source) = self.rib.source(path.peer) else { continue };
-                let best = entry.best.is_some_and(|(best, _)| best == at);
-                let shown = best || query.which == Which::Received;
-                if shown && query.peer.is_none_or(|peer| peer == source.address) {
-                    let reason = reason(entry, path, best);
-                    views.push(view(
-                        query.family,
-                        *route,
-                        source.address,
-                        path.label,
-                        &path.attributes,
-                        (best, reason),
-                    ));
-                }
+        self.rib.visit(query.family, |seen| {
+            let Some(source) = self.rib.source(seen.peer) else { return };
+            let shown = seen.best || query.which == Which::Received;
+            if shown && query.peer.is_none_or(|peer| peer == source.address) {
+                let why = (seen.best, reason(&seen));
+                views.push(view(seen.route, source.address, &seen.binding, seen.attributes, why));
             }
-        }
+        });
         views
     }
 
@@ -90,38 +81,35 @@ impl Speaker {
                 let sent =
                     export(self.config.asn, self.external(peer.config.asn), &path.attributes);
                 let why = (true, "originated here".to_owned());
-                views.push(view(query.family, *route, address, path.label, &sent, why));
+                views.push(view(*route, address, &path.binding, &sent, why));
             }
         }
         views
     }
 }
 
-fn reason(entry: &Entry, path: &Path, best: bool) -> String {
-    match (path.refused, entry.best) {
+fn reason(seen: &Seen<'_>) -> String {
+    match (seen.refused, seen.reason) {
         (Some(refusal), _) => format!("not usable: {refusal}"),
-        (None, Some((_, reason))) if best => reason.to_string(),
-        (None, Some((_, reason))) => format!("another path is better: {reason}"),
+        (None, Some(reason)) if seen.best => reason.to_string(),
+        (None, Some(reason)) => format!("another path is better: {reason}"),
         (None, None) => String::new(),
     }
 }
 
 fn view(
-    family: Family,
-    route: VpnRoute,
+    route: Route,
     peer: IpAddr,
-    label: Option<u32>,
+    binding: &Binding,
     attributes: &PathAttributes,
     (best, reason): (bool, String),
 ) -> RouteView {
     let a = attributes;
     RouteView {
-        family,
-        prefix: route.prefix,
-        rd: route.rd,
+        route,
         peer,
         next_hop: a.next_hop,
-        labels: label.into_iter().collect(),
+        labels: binding.label().into_iter().collect(),
         route_targets: a.route_targets().collect(),
         encapsulations: a.encapsulations().collect(),
         local_pref: a.local_pref,

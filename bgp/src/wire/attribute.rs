@@ -106,6 +106,13 @@ pub struct PathAttributes {
     pub unknown: Vec<UnknownAttribute>,
 }
 
+impl Default for PathAttributes {
+    /// Nothing, not even a next hop.
+    fn default() -> PathAttributes {
+        PathAttributes::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
 impl PathAttributes {
     /// A path with this next hop and nothing else.
     pub fn new(next_hop: IpAddr) -> PathAttributes {
@@ -170,7 +177,7 @@ impl Block {
     /// What RFC 7606 leaves to a session reset.
     pub(super) fn decode(bytes: &[u8], context: &DecodeContext) -> Result<Block, Notification> {
         let mut block = Block {
-            attributes: PathAttributes::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            attributes: PathAttributes::default(),
             reach: None,
             unreach: None,
             faults: Vec::new(),
@@ -436,19 +443,26 @@ pub(super) fn class(code: u8) -> Option<u8> {
     }
 }
 
-/// RFC 4760 3, RFC 4364 4.3.4, RFC 8950 3: the first address where a link-local one follows.
+/// The first address where a link-local one follows; an IPv4 address as such, however it came
+/// (RFC 4659 3.2.1.2 maps it).
 fn mp_next_hop(family: Family, octets: &[u8]) -> Option<IpAddr> {
-    let octets = if family.is_vpn() {
-        match octets.len() {
-            12 | 24 | 48 => octets.get(8..octets.len().min(24))?,
-            _ => return None,
-        }
-    } else {
-        octets.get(..octets.len().min(16)).filter(|_| matches!(octets.len(), 4 | 16 | 32))?
+    let legal: &[usize] = match family {
+        // RFC 4760 3; RFC 8950 3 for the longer ones.
+        Family::Ipv4Unicast => &[4, 16, 32],
+        // RFC 2545 3.
+        Family::Ipv6Unicast => &[16, 32],
+        // RFC 4364 4.3.4, RFC 8950 3: behind a distinguisher each.
+        Family::Vpnv4 => &[12, 24, 48],
+        // RFC 4659 3.2.1.
+        Family::Vpnv6 => &[24, 48],
     };
-    match octets.len() {
-        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
-        _ => <[u8; 16]>::try_from(octets).ok().map(|o| IpAddr::from(o).to_canonical()),
+    if !legal.contains(&octets.len()) {
+        return None;
+    }
+    let address = if family.is_vpn() { octets.get(8..)? } else { octets };
+    match address.first_chunk::<16>() {
+        Some(address) => Some(IpAddr::from(*address).to_canonical()),
+        None => <[u8; 4]>::try_from(address).ok().map(IpAddr::from),
     }
 }
 

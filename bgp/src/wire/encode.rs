@@ -3,7 +3,7 @@
 //! MP_REACH_NLRI first, then attributes by type code, each once, with the flags of its class;
 //! communities sorted; as many routes in a message as fit.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::as_path::AsPath;
 use super::attribute::{
@@ -13,7 +13,7 @@ use super::attribute::{
 };
 use super::nlri::{self, Nlri};
 use super::{MAX_MESSAGE, UPDATE};
-use crate::types::{Asn, Family, VpnRoute};
+use crate::types::{Asn, Family, Route};
 
 /// How the peer wants its UPDATEs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +22,12 @@ pub struct EncodeContext {
     pub four_octet_as: bool,
 }
 
-/// The attributes leave no room for a route, or the family cannot carry them.
+/// The attributes leave no room for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// More than a message holds.
     #[error("the attributes of the route do not fit an UPDATE message")]
     TooLong,
-    /// An IPv6 next hop, which is not negotiated.
-    #[error("the next hop is not an IPv4 address")]
-    NextHop,
 }
 
 /// Appends the UPDATEs that announce `routes`, all with these attributes.
@@ -44,19 +41,16 @@ pub fn encode_reach(
     context: EncodeContext,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let IpAddr::V4(next_hop) = attributes.next_hop else { return Err(EncodeError::NextHop) };
     let mut common = Vec::with_capacity(256);
-    let mp_head = match family {
-        Family::Ipv4Unicast => {
-            put_attributes(attributes, Some(next_hop.octets()), context, &mut common);
+    let mp_head = match (family, attributes.next_hop) {
+        (Family::Ipv4Unicast, IpAddr::V4(next_hop)) => {
+            put_attributes(attributes, Some(next_hop), context, &mut common);
             Vec::new()
         }
-        Family::Vpnv4 => {
+        (_, next_hop) => {
             put_attributes(attributes, None, context, &mut common);
             let mut head = afi_safi(family);
-            head.push(12);
-            head.extend_from_slice(&[0; 8]); // RFC 4364 4.3.4: the distinguisher of a next hop is 0
-            head.extend_from_slice(&next_hop.octets());
+            put_next_hop(family, next_hop, &mut head);
             head.push(0);
             head
         }
@@ -64,8 +58,8 @@ pub fn encode_reach(
     // Header, two length fields, and for MP_REACH_NLRI its own header with a wide length.
     let mp_overhead = if mp_head.is_empty() { 0 } else { 4 + mp_head.len() };
     let fixed = super::HEADER + 4 + mp_overhead + common.len();
-    // 16 octets hold the longest route of any family.
-    let room = MAX_MESSAGE.checked_sub(fixed).filter(|r| *r >= 16).ok_or(EncodeError::TooLong)?;
+    let room = MAX_MESSAGE.checked_sub(fixed).filter(|room| *room >= nlri::LONGEST);
+    let room = room.ok_or(EncodeError::TooLong)?;
     for_each_batch(routes, room, |batch| {
         let at = super::begin(UPDATE, out);
         out.extend_from_slice(&[0, 0]);
@@ -89,11 +83,11 @@ pub fn encode_reach(
 }
 
 /// Appends the UPDATEs that withdraw `routes`.
-pub fn encode_unreach(family: Family, routes: &[VpnRoute], out: &mut Vec<u8>) {
+pub fn encode_unreach(family: Family, routes: &[Route], out: &mut Vec<u8>) {
     let head = afi_safi(family);
     let plain = family == Family::Ipv4Unicast;
     let room = MAX_MESSAGE - super::HEADER - 4 - if plain { 0 } else { 4 + head.len() };
-    let routes: Vec<Nlri> = routes.iter().map(|&route| Nlri { route, label: None }).collect();
+    let routes: Vec<Nlri> = routes.iter().copied().map(Nlri::plain).collect();
     for_each_batch(&routes, room, |batch| {
         let at = super::begin(UPDATE, out);
         if plain {
@@ -146,7 +140,7 @@ fn for_each_batch(routes: &[Nlri], room: usize, mut emit: impl FnMut(&[u8])) {
 /// Everything except the multiprotocol attributes, by type code.
 fn put_attributes(
     a: &PathAttributes,
-    next_hop: Option<[u8; 4]>,
+    next_hop: Option<Ipv4Addr>,
     context: EncodeContext,
     out: &mut Vec<u8>,
 ) {
@@ -154,7 +148,7 @@ fn put_attributes(
     put(ORIGIN, &[a.origin as u8], out);
     put(AS_PATH, &path(&a.as_path, four), out);
     if let Some(next_hop) = next_hop {
-        put(NEXT_HOP, &next_hop, out);
+        put(NEXT_HOP, &next_hop.octets(), out);
     }
     if let Some(med) = a.med {
         put(MED, &med.to_be_bytes(), out);
@@ -254,6 +248,31 @@ fn path(path: &AsPath, four_octets: bool) -> Vec<u8> {
 
 fn wide(code: u8) -> u8 {
     class(code).unwrap_or_default() | EXTENDED
+}
+
+/// Length and next hop of MP_REACH_NLRI.
+fn put_next_hop(family: Family, next_hop: IpAddr, out: &mut Vec<u8>) {
+    // RFC 4364 4.3.4, RFC 4659 3.2.1: the distinguisher of a next hop is 0.
+    let distinguisher: &[u8] = if family.is_vpn() { &[0; 8] } else { &[] };
+    let (v4, v6);
+    let address: &[u8] = match (family.afi_safi().0, next_hop) {
+        // RFC 4659 3.2.1.2: IPv6 routes through an IPv4 underlay.
+        (2, IpAddr::V4(address)) => {
+            v6 = address.to_ipv6_mapped().octets();
+            &v6
+        }
+        (_, IpAddr::V4(address)) => {
+            v4 = address.octets();
+            &v4
+        }
+        (_, IpAddr::V6(address)) => {
+            v6 = address.octets();
+            &v6
+        }
+    };
+    out.push((distinguisher.len() + address.len()) as u8);
+    out.extend_from_slice(distinguisher);
+    out.extend_from_slice(address);
 }
 
 fn afi_safi(family: Family) -> Vec<u8> {

@@ -17,7 +17,7 @@ pub mod update;
 pub use as_path::{AsPath, Segment};
 pub use attribute::{Aggregator, Origin, PathAttributes, UnknownAttribute};
 pub use encode::{EncodeContext, EncodeError, encode_end_of_rib, encode_reach, encode_unreach};
-pub use nlri::Nlri;
+pub use nlri::{Binding, Nlri};
 pub use notification::Notification;
 pub use open::{Capability, Local, Negotiated, Open};
 pub use refresh::RouteRefresh;

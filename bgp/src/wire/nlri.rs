@@ -1,25 +1,56 @@
 //! Routes as they stand in UPDATE: prefixes, with label and route distinguisher in VPN families.
 
-use std::net::Ipv4Addr;
-
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::reader::Reader;
-use crate::types::{Family, RouteDistinguisher, VpnRoute};
+use crate::types::{Family, Route, RouteDistinguisher};
 
 /// Bits of a label and a route distinguisher in front of a VPN prefix.
 const VPN_BITS: u8 = 24 + 64;
 /// What a withdrawal says instead of a label (RFC 8277 2.4).
 const WITHDRAW_LABEL: [u8; 3] = [0x80, 0, 0];
+/// Octets of the longest route that [`encode`] writes.
+pub(super) const LONGEST: usize = 64;
 
 /// A route as one message names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Nlri {
     /// The key.
-    pub route: VpnRoute,
-    /// The label, 20 bits; `None` in families without, and in withdrawals, whose label means
-    /// nothing (RFC 8277 2.4).
-    pub label: Option<u32>,
+    pub route: Route,
+    /// What stands beside the key and belongs to the path.
+    pub binding: Binding,
+}
+
+/// What a route is bound to: everything in its NLRI that does not name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Binding {
+    /// Nothing: unicast routes, and all withdrawals, whose labels mean nothing (RFC 8277 2.4).
+    #[default]
+    None,
+    /// The label of a VPN route, 20 bits.
+    Label(u32),
+}
+
+impl Nlri {
+    /// A route without anything beside it.
+    pub fn plain(route: Route) -> Nlri {
+        Nlri { route, binding: Binding::None }
+    }
+
+    /// A VPN route with its label, 20 bits.
+    pub fn labelled(route: Route, label: u32) -> Nlri {
+        Nlri { route, binding: Binding::Label(label) }
+    }
+}
+
+impl Binding {
+    /// The label of a VPN route.
+    pub fn label(&self) -> Option<u32> {
+        match self {
+            Binding::Label(label) => Some(*label),
+            Binding::None => None,
+        }
+    }
 }
 
 /// Reads routes to the end of `bytes`, appending to `out`.
@@ -31,60 +62,91 @@ pub(super) fn decode(
     bytes: &[u8],
     out: &mut Vec<Nlri>,
 ) -> Result<(), &'static str> {
+    const TOO_LONG: &str = "prefix of impossible length";
     let mut r = Reader::new(bytes);
     while let Some(bits) = r.u8() {
-        let nlri = match family {
+        out.push(match family {
             Family::Ipv4Unicast => {
-                let prefix = prefix(&mut r, bits).ok_or("prefix of impossible length")?;
-                Nlri { route: VpnRoute { rd: None, prefix }, label: None }
+                Nlri::plain(Route::Ipv4(prefix_v4(&mut r, bits).ok_or(TOO_LONG)?))
+            }
+            Family::Ipv6Unicast => {
+                Nlri::plain(Route::Ipv6(prefix_v6(&mut r, bits).ok_or(TOO_LONG)?))
             }
             Family::Vpnv4 => {
-                // RFC 8277 2.2: without the multiple-label capability there is exactly one label,
-                // and its bottom-of-stack bit means nothing.
-                let bits = bits.checked_sub(VPN_BITS).ok_or("VPN prefix of impossible length")?;
-                let (label, rd) = r
-                    .array::<3>()
-                    .zip(r.array::<8>())
-                    .ok_or("VPN prefix longer than the attribute")?;
-                let prefix = prefix(&mut r, bits).ok_or("VPN prefix of impossible length")?;
-                let rd = Some(RouteDistinguisher::from_octets(rd));
-                let [a, b, c] = label.map(u32::from);
-                Nlri { route: VpnRoute { rd, prefix }, label: Some((a << 16 | b << 8 | c) >> 4) }
+                let (label, rd, bits) = vpn_head(&mut r, bits)?;
+                let prefix = prefix_v4(&mut r, bits).ok_or(TOO_LONG)?;
+                Nlri::labelled(Route::Vpnv4(rd, prefix), label)
             }
-        };
-        out.push(nlri);
+            Family::Vpnv6 => {
+                let (label, rd, bits) = vpn_head(&mut r, bits)?;
+                let prefix = prefix_v6(&mut r, bits).ok_or(TOO_LONG)?;
+                Nlri::labelled(Route::Vpnv6(rd, prefix), label)
+            }
+        });
     }
     Ok(())
 }
 
-/// Appends one route; `label` as in [`Nlri`], `None` writes a withdrawal in VPN families.
+/// Appends one route; a VPN route without label is written as a withdrawal.
 pub(super) fn encode(nlri: &Nlri, out: &mut Vec<u8>) {
-    let bits = nlri.route.prefix.prefix_len();
-    if let Some(rd) = nlri.route.rd {
-        out.push(VPN_BITS + bits);
-        match nlri.label {
-            // Bottom of stack set, traffic class zero.
-            Some(label) => {
-                let [_, a, b, c] = ((label & 0xf_ffff) << 4 | 1).to_be_bytes();
-                out.extend_from_slice(&[a, b, c]);
-            }
-            None => out.extend_from_slice(&WITHDRAW_LABEL),
+    match nlri.route {
+        Route::Ipv4(prefix) => {
+            out.push(prefix.prefix_len());
+            put_address(prefix.prefix_len(), &prefix.network().octets(), out);
         }
-        out.extend_from_slice(&rd.octets());
-    } else {
-        out.push(bits);
+        Route::Ipv6(prefix) => {
+            out.push(prefix.prefix_len());
+            put_address(prefix.prefix_len(), &prefix.network().octets(), out);
+        }
+        Route::Vpnv4(rd, prefix) => {
+            put_vpn_head(prefix.prefix_len(), &nlri.binding, rd, out);
+            put_address(prefix.prefix_len(), &prefix.network().octets(), out);
+        }
+        Route::Vpnv6(rd, prefix) => {
+            put_vpn_head(prefix.prefix_len(), &nlri.binding, rd, out);
+            put_address(prefix.prefix_len(), &prefix.network().octets(), out);
+        }
     }
-    let octets = nlri.route.prefix.network().octets();
-    out.extend_from_slice(octets.get(..octets_of(bits)).unwrap_or(&octets));
 }
 
-fn prefix(r: &mut Reader<'_>, bits: u8) -> Option<Ipv4Net> {
-    let mut octets = [0u8; 4];
-    // The slice bounds `bits` to 32, as does the constructor.
-    octets.get_mut(..octets_of(bits))?.copy_from_slice(r.take(octets_of(bits))?);
-    Ipv4Net::new(Ipv4Addr::from(octets), bits).ok().map(|net| net.trunc())
+/// Label and distinguisher, and the bits of the prefix behind them. RFC 8277 2.2: without the
+/// multiple-label capability there is exactly one label, and its bottom-of-stack bit means nothing.
+fn vpn_head(r: &mut Reader<'_>, bits: u8) -> Result<(u32, RouteDistinguisher, u8), &'static str> {
+    let bits = bits.checked_sub(VPN_BITS).ok_or("VPN prefix of impossible length")?;
+    let label = r.u24().ok_or("VPN prefix longer than the attribute")?;
+    let rd = r.array::<8>().ok_or("VPN prefix longer than the attribute")?;
+    Ok((label >> 4, RouteDistinguisher::from_octets(rd), bits))
 }
 
-fn octets_of(bits: u8) -> usize {
-    usize::from(bits).div_ceil(8)
+fn prefix_v4(r: &mut Reader<'_>, bits: u8) -> Option<Ipv4Net> {
+    Ipv4Net::new(octets::<4>(r, bits)?.into(), bits).ok().map(|net| net.trunc())
+}
+
+fn prefix_v6(r: &mut Reader<'_>, bits: u8) -> Option<Ipv6Net> {
+    Ipv6Net::new(octets::<16>(r, bits)?.into(), bits).ok().map(|net| net.trunc())
+}
+
+/// The octets that hold `bits`, filled up with zeros.
+fn octets<const N: usize>(r: &mut Reader<'_>, bits: u8) -> Option<[u8; N]> {
+    let mut octets = [0u8; N];
+    let count = usize::from(bits).div_ceil(8);
+    octets.get_mut(..count)?.copy_from_slice(r.take(count)?);
+    Some(octets)
+}
+
+/// Length of all, the label with its bottom-of-stack bit, and the distinguisher.
+fn put_vpn_head(bits: u8, binding: &Binding, rd: RouteDistinguisher, out: &mut Vec<u8>) {
+    out.push(VPN_BITS + bits);
+    match binding.label() {
+        Some(label) => {
+            let [_, a, b, c] = ((label & 0xf_ffff) << 4 | 1).to_be_bytes();
+            out.extend_from_slice(&[a, b, c]);
+        }
+        None => out.extend_from_slice(&WITHDRAW_LABEL),
+    }
+    out.extend_from_slice(&rd.octets());
+}
+
+fn put_address(bits: u8, octets: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(octets.get(..usize::from(bits).div_ceil(8)).unwrap_or(octets));
 }

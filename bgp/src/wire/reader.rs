@@ -36,4 +36,9 @@ impl<'a> Reader<'a> {
     pub(super) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_be_bytes)
     }
+
+    /// Three octets, as labels and network identifiers have.
+    pub(super) fn u24(&mut self) -> Option<u32> {
+        self.array().map(|[a, b, c]| u32::from_be_bytes([0, a, b, c]))
+    }
 }

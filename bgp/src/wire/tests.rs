@@ -1,12 +1,13 @@
 mod oracle;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::types::{Community, ExtCommunity, Family, LargeCommunity, RouteDistinguisher, VpnRoute};
+use crate::types::{Community, ExtCommunity, Family, LargeCommunity, Route, RouteDistinguisher};
 
 /// Hexadecimal text, spaces free, to octets.
 fn hex(text: &str) -> Vec<u8> {
@@ -74,9 +75,8 @@ fn reads_a_vpn_update_octet_by_octet() {
     let targets: Vec<_> = reach.attributes.route_targets().collect();
     assert_eq!(targets, ["target:64512:100".parse().unwrap()]);
     assert_eq!(reach.attributes.encapsulations().collect::<Vec<_>>(), [13]);
-    let route =
-        VpnRoute { rd: Some("64512:2".parse().unwrap()), prefix: "10.2.1.0/24".parse().unwrap() };
-    assert_eq!(reach.routes, [Nlri { route, label: Some(2001) }]);
+    let route = Route::to(Some("64512:2".parse().unwrap()), "10.2.1.0/24".parse().unwrap());
+    assert_eq!(reach.routes, [Nlri::labelled(route, 2001)]);
 }
 
 #[test]
@@ -91,6 +91,77 @@ fn withdraws_by_any_label_and_masks_host_bits() {
     assert_eq!(update.unreach[0].routes[0].to_string(), "10.0.0.0/8");
     let routes: Vec<_> = update.reach[0].routes.iter().map(|n| n.route.to_string()).collect();
     assert_eq!(routes, ["10.1.240.0/20", "0.0.0.0/0"]);
+}
+
+/// Routes of every family as peers write them: the bytes of MP_REACH_NLRI behind its header, what
+/// they say, and whether we write them the same way.
+#[test]
+fn reads_every_family_octet_by_octet() {
+    let rd = "0000fc0000000002";
+    let zero = "0000000000000000";
+    let (v6, local) = ("20010db8000000000000000000000009", "fe800000000000000000000000000009");
+    let mapped = "00000000000000000000ffff0aff0002";
+    let cases = [
+        // IPv4 unicast in MP_REACH_NLRI: we write the plain form, except for IPv6 next hops.
+        ("0001 01 04 0aff0002 00 18 0a0201".to_owned(), "10.2.1.0/24", "10.255.0.2", false),
+        (format!("0001 01 10 {v6} 00 18 0a0201"), "10.2.1.0/24", "2001:db8::9", true),
+        (format!("0001 01 20 {v6}{local} 00 18 0a0201"), "10.2.1.0/24", "2001:db8::9", false),
+        (format!("0002 01 10 {v6} 00 40 20010db800020000"), "2001:db8:2::/64", "2001:db8::9", true),
+        (format!("0002 01 20 {v6}{local} 00 00"), "::/0", "2001:db8::9", false),
+        (format!("0002 01 10 {mapped} 00 21 20010db880"), "2001:db8:8000::/33", "10.255.0.2", true),
+        // RFC 8950: an IPv6 next hop for VPN-IPv4.
+        (
+            format!("0001 80 18 {zero}{v6} 00 70 007d11{rd} 0a0201"),
+            "64512:2:10.2.1.0/24",
+            "2001:db8::9",
+            true,
+        ),
+        (
+            format!("0002 80 18 {zero}{mapped} 00 98 007d11{rd} 20010db800020000"),
+            "64512:2:2001:db8:2::/64",
+            "10.255.0.2",
+            true,
+        ),
+        (
+            format!("0002 80 18 {zero}{v6} 00 d8 007d11{rd} {v6}"),
+            "64512:2:2001:db8::9/128",
+            "2001:db8::9",
+            true,
+        ),
+        (
+            format!("0002 80 30 {zero}{v6}{zero}{local} 00 58 007d11{rd}"),
+            "64512:2:::/0",
+            "2001:db8::9",
+            false,
+        ),
+    ];
+    for (value, route, next_hop, same) in cases {
+        let length = hex(&value).len();
+        let bytes =
+            update("", &format!("90 0e {length:04x} {value} {ORIGIN} {NO_PATH} {LOCAL_PREF}"), "");
+        let read = decode_update(&bytes, &internal()).unwrap();
+        assert_eq!(read.faults, [], "{value}");
+        let [reach] = read.reach.as_slice() else { panic!("one group: {value}") };
+        let [nlri] = reach.routes.as_slice() else { panic!("one route: {value}") };
+        assert_eq!((nlri.route.to_string().as_str(), reach.family), (route, nlri.route.family()));
+        assert_eq!(reach.attributes.next_hop.to_string(), next_hop, "{value}");
+        assert_eq!(nlri.binding.label(), nlri.route.rd().map(|_| 2001), "{value}");
+        let mut written = Vec::new();
+        let wide = EncodeContext { four_octet_as: true };
+        encode_reach(reach.family, &reach.attributes, &reach.routes, wide, &mut written).unwrap();
+        assert_eq!(written == bytes, same, "{value}: {written:02x?}");
+    }
+}
+
+#[test]
+fn plain_and_multiprotocol_routes_share_a_message() {
+    let attributes = format!("{VPN_REACH} {ORIGIN} {NO_PATH} {NEXT_HOP}");
+    let both = decode_update(&update("", &attributes, "10 0a01"), &internal()).unwrap();
+    let hops: Vec<_> =
+        both.reach.iter().map(|r| (r.family, r.attributes.next_hop.to_string())).collect();
+    let (vpn, plain) = ("10.255.0.2".to_owned(), "192.0.2.1".to_owned());
+    assert_eq!(hops, [(Family::Vpnv4, vpn), (Family::Ipv4Unicast, plain)]);
+    assert_eq!(both.reach[0].attributes.origin, both.reach[1].attributes.origin);
 }
 
 #[test]
@@ -192,6 +263,14 @@ fn some_errors_end_the_session() {
         // MP_REACH_NLRI: cut short, next hop of wrong length, prefix too short and too long.
         (vpn("80 0e 02 0001"), (3, 9), "800e020001"),
         (vpn("80 0e 09 0001 80 04 0aff0002 00"), (3, 9), "800e090001800 40aff000200"),
+        (vpn("80 0e 14 0001 80 0f 000000000000000000000000000000 00"), (3, 9), "*"),
+        (vpn("80 0e 11 0002 01 0c 00000000000000000aff0002 00"), (3, 9), "*"),
+        (vpn("80 0e 09 0002 01 04 0aff0002 00"), (3, 9), "*"),
+        (vpn("80 0e 11 0002 80 0c 00000000000000000aff0002 00"), (3, 9), "*"),
+        (vpn("80 0f 05 0002 01 81 00"), (3, 9), "800f05000201 8100"),
+        (vpn("80 0f 0c 0002 01 41 20010db800020000"), (3, 9), "*"),
+        (vpn("80 0f 04 0002 80 57"), (3, 9), "800f0400028057"),
+        (vpn("80 0f 04 0002 80 d9"), (3, 9), "800f04000280d9"),
         (vpn("80 0f 04 0001 80 57"), (3, 9), "800f0400018057"),
         (vpn("80 0f 14 0001 80 79 800000 0000fc0000000002 0a02010000"), (3, 9), "*"),
         // Twice.
@@ -376,9 +455,7 @@ fn plain_routes(count: u32) -> Vec<Nlri> {
         let address = Ipv4Addr::from(0x0a00_0000 + n * 256);
         ipnet::Ipv4Net::new(address, 24).unwrap()
     };
-    (0..count)
-        .map(|n| Nlri { route: VpnRoute { rd: None, prefix: prefix(n) }, label: None })
-        .collect()
+    (0..count).map(|n| Nlri::plain(Route::Ipv4(prefix(n)))).collect()
 }
 
 #[test]
@@ -386,7 +463,7 @@ fn routes_are_packed_into_as_few_messages_as_they_fit() {
     let rd = RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 1), 5);
     let routes: Vec<Nlri> = plain_routes(1000)
         .into_iter()
-        .map(|n| Nlri { route: VpnRoute { rd: Some(rd), ..n.route }, label: Some(77) })
+        .map(|n| Nlri::labelled(Route::to(Some(rd), n.route.prefix().unwrap()), 77))
         .collect();
     let mut attributes = PathAttributes::new(IpAddr::from([192, 0, 2, 1]));
     attributes.ext_communities =
@@ -422,11 +499,19 @@ fn routes_are_packed_into_as_few_messages_as_they_fit() {
 }
 
 fn any_route(family: Family) -> impl Strategy<Value = Nlri> {
-    (any::<u32>(), 0..=32u8, any::<[u8; 8]>(), 0..1u32 << 20).prop_map(
+    (any::<u128>(), 0..=128u8, any::<[u8; 8]>(), 0..1u32 << 20).prop_map(
         move |(address, bits, rd, label)| {
-            let prefix = ipnet::Ipv4Net::new(Ipv4Addr::from(address), bits).unwrap().trunc();
             let rd = family.is_vpn().then(|| RouteDistinguisher::from_octets(rd));
-            Nlri { route: VpnRoute { rd, prefix }, label: family.is_vpn().then_some(label) }
+            let prefix = match family {
+                Family::Ipv4Unicast | Family::Vpnv4 => {
+                    IpNet::new(Ipv4Addr::from(address as u32).into(), bits % 33)
+                }
+                Family::Ipv6Unicast | Family::Vpnv6 => {
+                    IpNet::new(Ipv6Addr::from(address).into(), bits)
+                }
+            };
+            let route = Route::to(rd, prefix.unwrap());
+            if family.is_vpn() { Nlri::labelled(route, label) } else { Nlri::plain(route) }
         },
     )
 }
@@ -437,11 +522,19 @@ fn any_path() -> impl Strategy<Value = AsPath> {
     vec(segment, 0..4).prop_map(|segments| AsPath { segments })
 }
 
+/// IPv4, or IPv6 that is not taken for a mapped IPv4 address.
+fn any_next_hop() -> impl Strategy<Value = IpAddr> {
+    let v4 = (1..224u8, any::<[u8; 3]>()).prop_map(|(a, [b, c, d])| IpAddr::from([a, b, c, d]));
+    let v6 = any::<[u16; 7]>()
+        .prop_map(|[b, c, d, e, f, g, h]| IpAddr::from([0x2001, b, c, d, e, f, g, h]));
+    prop_oneof![v4, v6]
+}
+
 prop_compose! {
     fn any_attributes()(
         origin in prop_oneof![Just(Origin::Igp), Just(Origin::Egp), Just(Origin::Incomplete)],
         as_path in any_path(),
-        next_hop in (1..224u8, any::<[u8; 3]>()),
+        next_hop in any_next_hop(),
         numbers in any::<(Option<u32>, Option<u32>, bool)>(),
         aggregator in proptest::option::of((1..=u32::MAX, any::<u32>())),
         communities in vec(any::<u32>(), 0..8),
@@ -451,11 +544,10 @@ prop_compose! {
         clusters in vec(any::<u32>(), 0..4),
         unknown in vec((33..=255u8, vec(any::<u8>(), 0..300)), 0..3),
     ) -> PathAttributes {
-        let (a, [b, c, d]) = next_hop;
         let mut attributes = PathAttributes {
             origin,
             as_path,
-            next_hop: IpAddr::from([a, b, c, d]),
+            next_hop,
             med: numbers.0,
             local_pref: numbers.1,
             atomic_aggregate: numbers.2,
@@ -511,7 +603,7 @@ proptest! {
         prop_assert_eq!(&got, &routes);
 
         bytes.clear();
-        let keys: Vec<VpnRoute> = routes.iter().map(|n| n.route).collect();
+        let keys: Vec<Route> = routes.iter().map(|n| n.route).collect();
         encode_unreach(family, &keys, &mut bytes);
         let (mut rest, mut gone) = (bytes.as_slice(), Vec::new());
         while let Some(length) = frame(rest).unwrap() {
@@ -556,13 +648,13 @@ proptest! {
     #[test]
     fn damaged_updates_decode_to_something(
         attributes in any_attributes(),
-        routes in vec(any_route(Family::Vpnv4), 1..20),
+        (family, routes) in any_family().prop_flat_map(|f| (Just(f), vec(any_route(f), 1..20))),
         damage in vec((19..4096usize, any::<u8>()), 1..4),
         four_octet_as in any::<bool>(),
     ) {
         let mut bytes = Vec::new();
         let wide = EncodeContext { four_octet_as: true };
-        encode_reach(Family::Vpnv4, &attributes, &routes, wide, &mut bytes).unwrap();
+        encode_reach(family, &attributes, &routes, wide, &mut bytes).unwrap();
         let length = frame(&bytes).unwrap().unwrap();
         bytes.truncate(length);
         for (at, octet) in damage {

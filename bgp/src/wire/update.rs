@@ -5,7 +5,7 @@ use super::nlri::{self, Nlri};
 use super::notification::{self, Notification};
 use super::reader::Reader;
 use super::{DecodeContext, as_path::Segment};
-use crate::types::{Family, VpnRoute};
+use crate::types::{Family, Route};
 
 /// A decoded UPDATE. Withdrawals are to be applied first (RFC 4271 4.3: a route in both fields is
 /// announced).
@@ -27,7 +27,7 @@ pub struct Unreach {
     /// Family of all of them.
     pub family: Family,
     /// The routes.
-    pub routes: Vec<VpnRoute>,
+    pub routes: Vec<Route>,
 }
 
 /// Announced routes that share a family and all attributes.
@@ -174,19 +174,24 @@ fn assemble(
         unreach(mp.family, mp.routes);
     }
     let mut attributes = block.attributes;
+    let announced = if negotiated { announced } else { Vec::new() };
     if let Some(mp) = block.reach {
         if withdraw {
             unreach(mp.family, mp.routes);
         } else if let (Some(next_hop), false) = (mp.next_hop, mp.routes.is_empty()) {
-            let attributes = PathAttributes { next_hop, ..attributes.clone() };
+            // A copy only where plain routes share the attributes.
+            let attributes = if announced.is_empty() {
+                PathAttributes { next_hop, ..std::mem::take(&mut attributes) }
+            } else {
+                PathAttributes { next_hop, ..attributes.clone() }
+            };
             update.reach.push(Reach { family: mp.family, attributes, routes: mp.routes });
         }
     }
-    if negotiated && !announced.is_empty() {
+    if !announced.is_empty() {
         if withdraw {
             unreach(plain_family, announced);
         } else {
-            attributes.next_hop = attributes.next_hop.to_canonical();
             update.reach.push(Reach { family: plain_family, attributes, routes: announced });
         }
     }

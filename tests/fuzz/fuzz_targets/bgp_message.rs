@@ -10,8 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use bgp::speaker::{Action, OriginatedRoute, PeerConfig, Speaker, SpeakerConfig, Update};
-use bgp::types::{Asn, Family, RouteDistinguisher, RouteTarget};
-use bgp::wire::{DecodeContext, HEADER, Message, frame};
+use bgp::types::{Asn, Family, Route, RouteDistinguisher, RouteTarget};
+use bgp::wire::{DecodeContext, HEADER, Local, Message, Nlri, Open, encode_keepalive, frame};
 use libfuzzer_sys::fuzz_target;
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 255, 0, 1));
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
         four_octet_as: choice & 1 != 0,
         internal: choice & 2 != 0,
         peer_asn: Asn(64512),
-        families: [Family::Vpnv4, Family::Ipv4Unicast].into_iter().collect(),
+        families: Family::ALL.into_iter().collect(),
     };
     let mut rest = stream;
     while let Ok(Some(length)) = frame(rest) {
@@ -55,19 +55,19 @@ fn decode(message: &[u8], context: &DecodeContext) {
     }
 }
 
-/// OPEN and KEEPALIVE of an orderly peer with VPNv4, IPv4 unicast, route refresh and 4-octet AS numbers.
+/// OPEN and KEEPALIVE of an orderly peer with all families.
 fn hello(asn: u16) -> Vec<u8> {
-    let mut open = vec![0xff; 16];
-    let [high, low] = asn.to_be_bytes();
-    let capabilities = [1, 4, 0, 1, 0, 128, 1, 4, 0, 1, 0, 1, 2, 0, 65, 4, 0, 0, high, low];
-    let length = HEADER + 10 + 2 + capabilities.len();
-    open.extend_from_slice(&(length as u16).to_be_bytes());
-    open.extend_from_slice(&[1, 4, high, low, 0, 90, 10, 255, 0, 9]);
-    open.extend_from_slice(&[2 + capabilities.len() as u8, 2, capabilities.len() as u8]);
-    open.extend_from_slice(&capabilities);
-    open.extend_from_slice(&[0xff; 16]);
-    open.extend_from_slice(&[0, 19, 4]);
-    open
+    let local = Local {
+        asn: Asn(asn.into()),
+        router_id: Ipv4Addr::new(10, 255, 0, 9),
+        peer_asn: Asn(64512),
+        hold_time: 90,
+        families: Family::ALL.into_iter().collect(),
+    };
+    let mut bytes = Vec::new();
+    Open::offer(&local).encode(&mut bytes);
+    encode_keepalive(&mut bytes);
+    bytes
 }
 
 fn session(choice: u8, stream: &[u8], message: &[u8]) {
@@ -78,22 +78,19 @@ fn session(choice: u8, stream: &[u8], message: &[u8]) {
     let peer = PeerConfig {
         passive: true,
         multihop: true,
-        families: vec![Family::Vpnv4, Family::Ipv4Unicast],
+        families: Family::ALL.to_vec(),
         ..PeerConfig::new(THEIRS, Asn(asn.into()))
     };
     speaker.set_peers(vec![peer], now);
-    let route = OriginatedRoute {
-        family: Family::Vpnv4,
-        rd: Some(RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 1), 1)),
-        prefix: "10.1.0.7/32".parse().expect("a prefix"),
-        label: Some(1000),
-        next_hop: OURS,
-        route_targets: vec!["target:64512:100".parse::<RouteTarget>().expect("a route target")],
-        ext_communities: Vec::new(),
-        local_pref: None,
-        med: None,
-    };
-    speaker.originate(route).expect("a route of our own");
+    let rd = RouteDistinguisher::ip(Ipv4Addr::new(192, 0, 2, 1), 1);
+    for prefix in ["10.1.0.7/32", "2001:db8::7/128"] {
+        let route = Route::to(Some(rd), prefix.parse().expect("a prefix"));
+        let route = OriginatedRoute {
+            route_targets: vec!["target:64512:100".parse::<RouteTarget>().expect("a route target")],
+            ..OriginatedRoute::new(Nlri::labelled(route, 1000), OURS)
+        };
+        speaker.originate(route).expect("a route of our own");
+    }
     let accepted = speaker
         .accepted(SocketAddr::new(OURS, 179), SocketAddr::new(THEIRS, 40000), now)
         .expect("the peer is configured");
@@ -114,7 +111,7 @@ fn session(choice: u8, stream: &[u8], message: &[u8]) {
 
 #[derive(Default)]
 struct Consumer {
-    routes: BTreeSet<String>,
+    routes: BTreeSet<Route>,
 }
 
 impl Consumer {
@@ -128,21 +125,24 @@ impl Consumer {
                     let context = DecodeContext {
                         four_octet_as: true,
                         internal: true,
+                        families: Family::ALL.into_iter().collect(),
                         ..DecodeContext::default()
                     };
-                    Message::decode(message, &context).expect("our own message");
+                    match Message::decode(message, &context).expect("our own message") {
+                        Message::Update(update) => assert_eq!(update.faults, [], "our own message"),
+                        _ => {}
+                    }
                     rest = after;
                 }
                 speaker.sent(connection, bytes.len(), now);
             }
         }
         while let Some(update) = speaker.poll_update() {
-            if let Update::Best { family, rd, prefix, path } = update {
-                let key = format!("{family:?} {rd:?} {prefix}");
+            if let Update::Best { route, path } = update {
                 if path.is_some() {
-                    self.routes.insert(key)
+                    self.routes.insert(route)
                 } else {
-                    self.routes.remove(&key)
+                    self.routes.remove(&route)
                 };
             }
         }

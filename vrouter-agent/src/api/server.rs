@@ -197,9 +197,9 @@ async fn bgp_routes(State(shared): State<Shared>, Parameters(words): Words) -> O
 
 fn route_row(route: RouteView) -> BgpRouteRow {
     BgpRouteRow {
-        family: route.family.to_string(),
-        prefix: route.prefix.to_string(),
-        rd: route.rd.map(|rd| rd.to_string()),
+        family: route.route.family().to_string(),
+        prefix: route.route.destination(),
+        rd: route.route.rd().map(|rd| rd.to_string()),
         peer: Some(route.peer),
         next_hop: route.next_hop,
         labels: route.labels,

@@ -25,15 +25,23 @@ fn through(bytes: &[u8], four_octets: bool) -> Vec<u8> {
 
 /// The oracle wants unicast prefixes and distinguishers of known types; we carry any.
 fn tame(nlri: &mut Nlri) {
-    let prefix = nlri.route.prefix;
-    let [_, b, c, d] = prefix.network().octets();
-    let bits = prefix.prefix_len().max(8);
-    nlri.route.prefix = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(10, b, c, d), bits).trunc();
-    if let Some(rd) = &mut nlri.route.rd {
-        let [_, kind, rest @ ..] = rd.octets();
-        let [a, b, c, d, e, f] = rest;
-        *rd = RouteDistinguisher::from_octets([0, kind % 3, a, b, c, d, e, f]);
-    }
+    let rd = nlri.route.rd().map(|rd| {
+        let [_, kind, a, b, c, d, e, f] = rd.octets();
+        RouteDistinguisher::from_octets([0, kind % 3, a, b, c, d, e, f])
+    });
+    let prefix = match nlri.route.prefix().unwrap() {
+        IpNet::V4(prefix) => {
+            let [_, b, c, d] = prefix.addr().octets();
+            IpNet::new(IpAddr::from([10, b, c, d]), prefix.prefix_len().max(8))
+        }
+        IpNet::V6(prefix) => {
+            let [_, words @ ..] = prefix.addr().segments();
+            let [b, c, d, e, f, g, h] = words;
+            let address = IpAddr::from([0x2001, b, c, d, e, f, g, h]);
+            IpNet::new(address, prefix.prefix_len().max(16))
+        }
+    };
+    nlri.route = Route::to(rd, prefix.unwrap());
 }
 
 /// The oracle clears reserved octets and takes some kinds for others: these it leaves alone. We carry any.
