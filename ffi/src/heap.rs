@@ -2,6 +2,17 @@
 
 use std::sync::atomic::AtomicU32;
 
+/// Makes the threads that start from now on allocate from the one heap of the process. The allocator gives most threads a heap of
+/// their own otherwise, and [`trim`] cannot give back the free end of such a heap: after a full table, most of it.
+pub fn share() {
+    #[cfg(target_env = "gnu")]
+    // WHY: the standard library has no word for it.
+    // SAFETY: changes a number that the allocator reads under its own lock.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Gives the heap's free pages back to the system: what was freed in small pieces, such as the maps of a full table, stays with
 /// the process otherwise. Takes milliseconds; threads that allocate meanwhile wait, others do not.
 pub fn trim() {

@@ -267,6 +267,18 @@ impl<'a> Core<'a> {
         self.program.pump(&mut self.carried.ops);
         self.grow();
         self.answer(now);
+        if !self.busy() {
+            self.rest();
+        }
+    }
+
+    /// Gives up the room that a full table needed on its way.
+    fn rest(&mut self) {
+        self.queue = Vec::new().into_iter();
+        self.ops.shrink_to(TOGETHER);
+        self.import.rest();
+        self.forwarding.rest();
+        self.program.rest();
     }
 
     /// Whether [`Core::poll`] would make more generations at once.

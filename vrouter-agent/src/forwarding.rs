@@ -50,6 +50,8 @@ const ROOM: usize = 16_384;
 pub struct Forwarding {
     tables: Tables,
     routes: BTreeMap<Packed, Row>,
+    /// The most routes since they were last laid together.
+    most: usize,
     /// By number: numbers are given out from the bottom.
     nexthops: Vec<Option<NexthopUse>>,
     tunnels: BTreeMap<TunnelId, u64>,
@@ -111,10 +113,24 @@ impl Forwarding {
         self.reap(ids, generation, &mut changes);
         compile::ops(&self.tables, &changes, &mut routes, ops);
         self.tables.apply(&changes);
-        for list in [&mut routes.left, &mut routes.set, &mut routes.gone] {
-            list.shrink_to(ROOM);
-        }
         self.room = routes;
+        self.keep_room(ROOM);
+        self.most = self.most.max(self.routes.len());
+    }
+
+    /// Gives up room that is not needed now. What is left of a full table lies in all of its pages: it is laid together.
+    pub fn rest(&mut self) {
+        self.keep_room(0);
+        if self.routes.len() < self.most / 4 {
+            self.routes = std::mem::take(&mut self.routes).into_iter().collect();
+            self.most = self.routes.len();
+        }
+    }
+
+    fn keep_room(&mut self, most: usize) {
+        for list in [&mut self.room.left, &mut self.room.set, &mut self.room.gone] {
+            list.shrink_to(most);
+        }
     }
 
     /// Puts `new` into the place of what is there, with the op for it. Returns the next hop that was there.

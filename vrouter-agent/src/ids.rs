@@ -151,6 +151,11 @@ impl<K: Eq + Hash + Clone> Pool<K> {
         {
             self.free.extend(entry.remove());
         }
+        // The last ones are as if they had never been: a million numbers that nobody has take no memory.
+        while self.free.last().is_some_and(|last| last + 1 == self.next) {
+            self.free.pop_last();
+            self.next -= 1;
+        }
     }
 
     /// The agent restarted: deletions may have been lost on the way, so nothing is free before the sweep is acknowledged.
@@ -193,6 +198,20 @@ mod tests {
         assert_eq!(pool.acquire(&"c"), None);
         pool.acked(Gen(7));
         assert_eq!(pool.acquire(&"c"), Some(1));
+    }
+
+    #[test]
+    fn numbers_that_are_free_again_take_no_memory_behind_the_last_one_in_use() {
+        let mut pool = Pool::new(1, 10_000);
+        let keys: Vec<u32> = (0..9_000).collect();
+        keys.iter().for_each(|key| assert_eq!(pool.acquire(key), Some(key + 1)));
+        for key in keys.iter().filter(|key| **key != 7) {
+            pool.release(key, Gen(1));
+        }
+        pool.acked(Gen(1));
+        assert_eq!((pool.free.len(), pool.next), (7, 9));
+        let again: Vec<u32> = keys[..9].iter().map(|key| pool.acquire(key).unwrap()).collect();
+        assert_eq!(again, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl Program {
         self.waiting.is_empty()
     }
 
+    /// Gives up room that is not needed now.
+    pub fn rest(&mut self) {
+        self.waiting.shrink_to(IN_FLIGHT);
+    }
+
     /// An acknowledgement came. Those of an earlier agent are older than anything in flight and change nothing here.
     pub fn ack(&mut self, generation: Gen) {
         while self.in_flight.front().is_some_and(|(first, _)| *first <= generation) {

@@ -332,6 +332,13 @@ impl Import {
         dirty.extend(before.union(&after).map(|vrf| (*vrf, prefix)));
     }
 
+    /// Gives up room that is not needed now.
+    pub fn rest(&mut self) {
+        if self.routes.len() < self.routes.capacity() / 4 {
+            self.routes.shrink_to_fit();
+        }
+    }
+
     /// Forgets everything learnt.
     pub fn clear(&mut self, dirty: &mut Dirty) {
         for (vrf, table) in &mut self.tables {

@@ -63,8 +63,12 @@ pub struct Running {
 }
 
 /// Starts EAL, ports, workers and the service thread. On an error nothing runs.
+///
+/// The service thread gives memory of the whole process back to the system once many routes went: all that of the heap that the
+/// calling thread allocates from if it is the main one, which threads started later share with it.
 pub fn start(config: &PlaneConfig) -> Result<Dataplane, StartError> {
     check(config)?;
+    dpdk::heap::share();
     let devices = port::devices(config)?;
     let allowed = allowed_cpus();
     let machine = Machine::look(&allowed);
