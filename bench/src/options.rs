@@ -42,8 +42,8 @@ pub struct Options {
     /// Instances, one VLAN each [default: one per VRF; two for `--mode local`].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4094))]
     pub instances: Option<u16>,
-    /// Packets per burst.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=64))]
+    /// Packets per burst, of both sides; the product's own default.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub burst: u16,
     /// Descriptors per queue.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(64..=16384))]

@@ -19,8 +19,6 @@ use crate::{contest, ir};
 
 /// Route changes a second of `churn`.
 const CHANGES: u32 = 50_000;
-/// Where the product is compared with itself, it takes the bursts that it takes by default.
-const BURST: u16 = 64;
 /// Rounds of two workers are so many times shorter, and as many times as many.
 const SHORTER: u32 = 3;
 /// What `churn` shows of a window, and whether it is judged.
@@ -197,7 +195,7 @@ pub fn pic(options: &Options) -> Result<Entry, String> {
 /// Two workers with a queue each against one.
 pub fn cores2(options: &Options) -> Result<Entry, String> {
     println!("# cores2 ...");
-    let one = Options { nb_cores: 1, rx_queues: Some(1), burst: BURST, ..plain(options) };
+    let one = Options { nb_cores: 1, rx_queues: Some(1), ..plain(options) };
     let two = Options { nb_cores: 2, rx_queues: Some(2), ..one.clone() };
     duel("cores2", &one, &two, 1.7).map_err(|error| format!("cores2: {error}"))
 }
@@ -211,7 +209,6 @@ pub fn oneq(options: &Options) -> Result<Entry, String> {
         encap: Encap::Gre,
         nb_cores: 1,
         rx_queues: Some(1),
-        burst: BURST,
         ..plain(options)
     };
     let two = Options { nb_cores: 2, ..one.clone() };

@@ -22,7 +22,7 @@ use crate::stage::lookup::Hop;
 use crate::stage::{Burst, Context, Family, Inner, Step, classify, decap, encap, lookup, rewrite};
 use crate::table::Vif;
 use crate::table::nexthop::Word;
-use crate::verdict::{Exits, Verdict};
+use crate::verdict::{Exit, Exits, Verdict};
 use crate::worker::WorkerState;
 
 /// Packets that go through the passes together; more are taken in pieces.
@@ -76,11 +76,16 @@ pub fn process_probed<B: Buf>(
 /// The verdict is as from [`process`], but never a punt.
 pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut B) -> Verdict {
     let (mut context, _) = Context::new(worker, PortId(0));
+    let (mut verdict, mut all) = (UNDECIDED, Exits::NONE);
     let sent = decap::own(packet.data(), vrf).and_then(|inner| {
         let found = lookup::one(&context, packet, &inner)?;
-        send::<B, true>(&mut context, packet, &inner, found)
+        let exit = Exit { verdict: &mut verdict, all: &mut all };
+        send::<B, true>(&mut context, packet, &inner, found, exit)
     });
-    sent.unwrap_or_else(|end| context.end(end, packet))
+    match sent {
+        Ok(()) => verdict,
+        Err(end) => context.end(end, packet),
+    }
 }
 
 /// A frame from an instance; `stripped` is the tag that the NIC took out of it.
@@ -148,28 +153,31 @@ fn from_underlay(
     decap::tunnel(context, burst, place, frame, start)
 }
 
-/// To where the next hop leads; `OWN` for a packet of our own.
+/// To where the next hop leads, by `exit`; `OWN` for a packet of our own.
 #[inline(always)]
 fn send<B: Buf, const OWN: bool>(
     context: &mut Context<'_>,
     packet: &mut B,
     inner: &Inner,
     found: Word,
-) -> Step<Verdict> {
+    exit: Exit<'_>,
+) -> Step<()> {
+    let take = |sent| exit.take(sent);
     match lookup::hop(context, packet, inner, found)? {
         Hop::Vif(id, vif) => deliver::<B, OWN>(context, packet, inner, id, vif)
+            .map(take)
             .map_err(|end| context.at(inner.vif().or(Some(id)), end)),
         Hop::Udp(way) => {
             let (head, bytes) = encap::frame::<B, OVER_UDP>(packet, inner)?;
             match rewrite::hop::<OWN>(context, bytes, inner, way.mtu()) {
-                Ok((ttl, flow)) => encap::over_udp(context, head, inner, &way, ttl, flow),
+                Ok((ttl, flow)) => encap::over_udp(context, head, inner, &way, ttl, flow).map(take),
                 Err(end) => Err(encap::back(packet, inner, OVER_UDP, end)),
             }
         }
         Hop::Gre(way) => {
             let (head, bytes) = encap::frame::<B, OVER_GRE>(packet, inner)?;
             match rewrite::hop::<OWN>(context, bytes, inner, way.mtu()) {
-                Ok((ttl, _)) => encap::over_gre(context, head, inner, &way, ttl),
+                Ok((ttl, _)) => encap::over_gre(context, head, inner, &way, ttl).map(take),
                 Err(end) => Err(encap::back(packet, inner, OVER_GRE, end)),
             }
         }

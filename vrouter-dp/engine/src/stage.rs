@@ -181,7 +181,7 @@ impl Inner {
 
 impl<'a> Context<'a> {
     /// For a burst from `port`, and the place where its packets wait between two passes.
-    #[inline]
+    #[inline(always)]
     pub fn new(worker: &'a mut WorkerState, port: PortId) -> (Context<'a>, &'a mut Burst) {
         worker.admitted.begin(worker.reader.epoch());
         let tables = worker.tables.view(&worker.reader);

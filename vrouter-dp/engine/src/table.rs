@@ -112,7 +112,7 @@ impl Tables {
     }
 
     /// The tables for one burst.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn view<'r>(&'r self, reader: &'r Reader) -> View<'r> {
         View {
             ports: &self.ports,

@@ -50,6 +50,21 @@ impl Exits {
     }
 }
 
+/// Where the verdict on one packet goes.
+pub(crate) struct Exit<'v> {
+    pub verdict: &'v mut Verdict,
+    pub all: &'v mut Exits,
+}
+
+impl Exit<'_> {
+    /// The packet takes it.
+    #[inline(always)]
+    pub fn take(self, verdict: Verdict) {
+        self.all.add(&verdict);
+        *self.verdict = verdict;
+    }
+}
+
 /// What the service thread needs to know beside the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PuntMeta {

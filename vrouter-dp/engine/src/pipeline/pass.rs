@@ -6,7 +6,7 @@ use crate::fault;
 use crate::stage::classify;
 use crate::stage::{Burst, Context, End};
 use crate::table::PortRole;
-use crate::verdict::{Exits, Verdict};
+use crate::verdict::{Exit, Exits, Verdict};
 
 /// What arrived, whose it is, and whether it may be sent. One loop for each kind of port: what the port decides is decided once.
 #[inline(always)]
@@ -88,16 +88,11 @@ pub(super) fn depart<B: Buf>(
             continue;
         }
         let found = context.tables.nexthops.word(*found);
-        match send::<B, false>(context, packet, inner, found) {
-            Ok(sent) => {
-                all.add(&sent);
-                *verdict = sent;
-            }
-            Err(end) => {
-                let end = context.at(inner.vif(), end);
-                *verdict = context.end(end, packet);
-                all.add(verdict);
-            }
+        let exit = Exit { verdict, all: &mut all };
+        if let Err(end) = send::<B, false>(context, packet, inner, found, exit) {
+            let end = context.at(inner.vif(), end);
+            *verdict = context.end(end, packet);
+            all.add(verdict);
         }
     }
     *exits = all;
