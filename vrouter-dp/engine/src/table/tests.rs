@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use wire::{Label, VlanId};
 
@@ -12,22 +13,47 @@ use crate::seam::{LabelTarget, PortId, VrfId};
 const ROWS: usize = 64;
 const CHANGES: usize = 40_000;
 
+/// How long readers and a writer run against each other at least: `STRESS_SECONDS`.
+pub fn stress() -> Duration {
+    let seconds = std::env::var("STRESS_SECONDS").map_or(0, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
 /// A reader's answer for a row must be what it held at a moment between the change that was complete before the reader looked and
 /// the one that was begun after it had looked. At the end the table equals the model everywhere.
 fn readers_against_a_writer(set: impl Fn(usize, u32), get: impl Fn(usize) -> u32 + Send + Sync) {
-    let history: Vec<(usize, u32)> = {
-        let mut seed = 11u64;
-        (0..CHANGES)
-            .map(|change| {
+    let last: Vec<AtomicU32> = (0..ROWS).map(|_| AtomicU32::new(0)).collect();
+    let end = Instant::now() + stress();
+    let (mut seed, mut changes, mut looked) = (11u64, 0, 0);
+    loop {
+        let history: Vec<(usize, u32)> = (1..=CHANGES as u32)
+            .map(|value| {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                let value = if seed >> 40 & 3 == 0 { 0 } else { 1 + change as u32 };
+                let value = if seed >> 40 & 3 == 0 { 0 } else { value };
                 ((seed >> 33) as usize % ROWS, value)
             })
-            .collect()
-    };
+            .collect();
+        looked += round(&history, &last, &set, &get);
+        changes += history.len();
+        for (row, last) in last.iter().enumerate() {
+            assert_eq!(get(row), last.load(Ordering::SeqCst));
+        }
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    println!("{changes} changes, {looked} answers");
+}
+
+/// Makes these changes to what the rows held `last`; how many answers the readers had meanwhile.
+fn round(
+    history: &[(usize, u32)],
+    last: &[AtomicU32],
+    set: &impl Fn(usize, u32),
+    get: &(impl Fn(usize) -> u32 + Send + Sync),
+) -> u64 {
     let (begun, done, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let start = Barrier::new(3);
-    let last: Vec<AtomicU32> = (0..ROWS).map(|_| AtomicU32::new(0)).collect();
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
             .map(|_| {
@@ -66,11 +92,10 @@ fn readers_against_a_writer(set: impl Fn(usize, u32), get: impl Fn(usize) -> u32
             done.store(change as u64 + 1, Ordering::SeqCst);
         }
         stop.store(true, Ordering::Relaxed);
-        assert!(readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u64>() > 0);
-    });
-    for (row, last) in last.iter().enumerate() {
-        assert_eq!(get(row), last.load(Ordering::SeqCst));
-    }
+        let looked = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        assert!(looked > 0);
+        looked
+    })
 }
 
 #[test]

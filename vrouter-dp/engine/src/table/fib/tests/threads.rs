@@ -4,12 +4,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::Rng as _;
 
 use super::*;
-
-/// How long the readers and the writer run against each other: `STRESS_SECONDS`, or 5.
-fn patience() -> Duration {
-    let seconds = std::env::var("STRESS_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(5))
-}
+use crate::table::tests::stress;
 
 /// A prefix for each of these, nested in the one before; what a reader finds for an address must be what stood there when it
 /// began to look, or what came after.
@@ -43,8 +38,7 @@ fn ladder(kind: Kind) {
         IpNet::V4(net) => u128::from(net.network().to_bits()) << 96,
         IpNet::V6(net) => net.network().to_bits(),
     };
-    // History of the right answers: answers[n] is right from the time `begun` is n + 1 until `done` is n + 1.
-    // The value of a change says its number: the low bits of the sequence.
+    // The last NUMBERS of the right answers: that of change n is right from the time `begun` is n until `done` is n + 1.
     const NUMBERS: u64 = 1 << 20;
     let begun = Arc::new(AtomicU64::new(0));
     let done = Arc::new(AtomicU64::new(0));
@@ -94,7 +88,7 @@ fn ladder(kind: Kind) {
     let mut standing: Vec<u32> = Vec::new();
     let mut rng = random(3);
     let mut around: Vec<IpNet> = Vec::new();
-    let end = Instant::now() + patience() / 2;
+    let end = Instant::now() + stress().max(Duration::from_secs(2));
     while Instant::now() < end {
         for up in [true, false] {
             for rung in 0..rungs.len() {
@@ -138,6 +132,7 @@ fn ladder(kind: Kind) {
     stop.store(true, Ordering::Relaxed);
     for reader in readers {
         let (looked, during) = reader.join().unwrap();
+        println!("{number} changes, {looked} answers, {during} times during a change");
         assert!(looked > 1_000 && during > 0, "{looked} looked up, {during} during a change");
     }
     for prefix in around {
