@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use crate::speaker::{
     Action, OriginatedRoute, PeerConfig, RouteQuery, SEND_WINDOW, Speaker, SpeakerConfig, Which,
 };
-use crate::types::{Asn, Family, Route, RouteDistinguisher};
+use crate::types::{Asn, Family, Route, RouteDistinguisher, RouteTarget};
 use crate::wire::{
     DecodeContext, EncodeContext, Local, Message, Nlri, Open, encode_keepalive, encode_reach,
 };
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+/// Of our own routes.
+const ROUTE_TARGET: &str = "64512:100";
 const US: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// Decodes `octets` as one message under every context, and encodes again what was accepted.
@@ -35,8 +37,8 @@ pub fn message(octets: &[u8]) {
     }
 }
 
-/// Feeds `octets` to an Established session. The first one chooses an internal or external peer
-/// and the size of the pieces; the session is opened again whenever it falls.
+/// Feeds `octets` to an Established session. The first one chooses an internal or external peer,
+/// whether it has to ask for VPN routes, and the size of the pieces; the session is opened again whenever it falls.
 pub fn session(octets: &[u8]) {
     let Some((&choice, octets)) = octets.split_first() else { return };
     let mut now = Instant::now();
@@ -52,15 +54,20 @@ pub fn session(octets: &[u8]) {
         for address in addresses {
             let prefix = ipnet::IpNet::from(address);
             let vpn = Nlri::labelled(Route::to(Some(rd), prefix), 16);
-            let _ = speaker.originate(OriginatedRoute::new(vpn, US));
+            let mut route = OriginatedRoute::new(vpn, US);
+            route.route_targets.extend(ROUTE_TARGET.parse::<RouteTarget>());
+            let _ = speaker.originate(route);
             let _ =
                 speaker.originate(OriginatedRoute::new(Nlri::plain(Route::to(None, prefix)), US));
         }
     }
-    let families = Family::ALL.to_vec();
+    speaker.set_imports([ROUTE_TARGET, "64512:1"].iter().filter_map(|t| t.parse().ok()).collect());
+    let asks = choice & 2 != 0;
+    let families =
+        Family::ALL.into_iter().filter(|family| asks || *family != Family::Rtc).collect();
     let config = PeerConfig { passive: true, families, ..PeerConfig::new(PEER, peer_asn) };
     speaker.set_peers(vec![config], now);
-    for piece in octets.chunks(1 + usize::from(choice >> 1)) {
+    for piece in octets.chunks(1 + usize::from(choice >> 2) * 2) {
         now += Duration::from_millis(100);
         feed(&mut speaker, piece, peer_asn, now);
         speaker.tick(now);

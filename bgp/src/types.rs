@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod membership;
 mod route;
 
+pub use membership::Membership;
 pub use route::Route;
 
 /// Why a text is not the value it claims to be. The message shows the legal forms.
@@ -19,7 +21,7 @@ pub enum TypeError {
     #[error("not an AS number: write 1-4294967295, such as 64512")]
     Asn,
     /// Not a family that this speaker implements.
-    #[error("unknown address family: write one of `ipv4`, `ipv6`, `vpnv4`, `vpnv6`")]
+    #[error("unknown address family: write one of `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `rtc`")]
     Family,
     /// Not `[target:]AS:N` or `[target:]ADDRESS:N` with numbers that fit.
     #[error(
@@ -78,12 +80,14 @@ pub enum Family {
     Vpnv4,
     /// AFI 2, SAFI 128: VPN-IPv6 with a label (RFC 4659). Text form `vpnv6`.
     Vpnv6,
+    /// AFI 1, SAFI 132: route target membership (RFC 4684). Text form `rtc`.
+    Rtc,
 }
 
 impl Family {
     /// Every family, in the order in which they are announced and listed.
-    pub const ALL: [Family; 4] =
-        [Family::Ipv4Unicast, Family::Ipv6Unicast, Family::Vpnv4, Family::Vpnv6];
+    pub const ALL: [Family; 5] =
+        [Family::Ipv4Unicast, Family::Ipv6Unicast, Family::Vpnv4, Family::Vpnv6, Family::Rtc];
 
     /// AFI and SAFI (IANA).
     pub const fn afi_safi(self) -> (u16, u8) {
@@ -92,6 +96,7 @@ impl Family {
             Family::Ipv6Unicast => (2, 1),
             Family::Vpnv4 => (1, 128),
             Family::Vpnv6 => (2, 128),
+            Family::Rtc => (1, 132),
         }
     }
 
@@ -102,11 +107,12 @@ impl Family {
             (2, 1) => Some(Family::Ipv6Unicast),
             (1, 128) => Some(Family::Vpnv4),
             (2, 128) => Some(Family::Vpnv6),
+            (1, 132) => Some(Family::Rtc),
             _ => None,
         }
     }
 
-    /// Whether routes of the family carry a route distinguisher and a label.
+    /// Whether routes of the family carry a route distinguisher, labels and route targets.
     pub const fn is_vpn(self) -> bool {
         matches!(self, Family::Vpnv4 | Family::Vpnv6)
     }
@@ -118,6 +124,7 @@ impl Family {
             Family::Ipv6Unicast => "ipv6",
             Family::Vpnv4 => "vpnv4",
             Family::Vpnv6 => "vpnv6",
+            Family::Rtc => "rtc",
         }
     }
 

@@ -379,9 +379,9 @@ pub struct BgpSummaryRow {
 /// `vrctl bgp route list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpRouteRow {
-    /// `ipv4`, `ipv6`, `vpnv4`, `vpnv6`.
+    /// `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `rtc`.
     pub family: String,
-    /// Destination.
+    /// Destination; of `rtc` the membership, such as `64512:target:64514:1`.
     pub prefix: String,
     /// Route distinguisher, of VPN families only.
     pub rd: Option<String>,

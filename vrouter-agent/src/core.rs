@@ -168,7 +168,7 @@ impl<'a> Core<'a> {
         self.local = local;
         self.carried.config = config;
         self.structure = true;
-        let wanted = self.own_routes();
+        let wanted = self.wanted();
         if self.peering.shrink(&self.carried.config, &wanted, &mut self.actions) {
             self.import.clear(&mut self.dirty);
             self.sessions.clear();
@@ -181,9 +181,9 @@ impl<'a> Core<'a> {
         }
     }
 
-    fn own_routes(&self) -> BTreeMap<peering::OwnKey, bgp::speaker::OriginatedRoute> {
+    fn wanted(&self) -> peering::Wanted {
         let refused = |vif| self.refusals.vifs.contains_key(&vif);
-        peering::own_routes(&self.carried.config, &self.local, refused)
+        peering::wanted(&self.carried.config, &self.local, refused)
     }
 
     /// News of the speaker.
@@ -361,7 +361,7 @@ impl<'a> Core<'a> {
     fn grow(&mut self) {
         if self.grow_after.is_some_and(|generation| generation <= self.program.acked()) {
             self.grow_after = None;
-            let wanted = self.own_routes();
+            let wanted = self.wanted();
             // An interface that was refused meanwhile must not attract traffic.
             self.peering.shrink(&self.carried.config, &wanted, &mut self.actions);
             self.peering.grow(&self.carried.config, &wanted, &mut self.actions);

@@ -19,6 +19,15 @@ const RECEIVED: [u16; 2] = [2, 13];
 /// What names one of our own routes.
 pub type OwnKey = (RouteDistinguisher, Ipv4Net);
 
+/// What we say to peers.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Our own routes.
+    pub routes: BTreeMap<OwnKey, OriginatedRoute>,
+    /// The route targets that VRFs import.
+    pub imports: BTreeSet<RouteTarget>,
+}
+
 /// What the speaker should do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -28,6 +37,8 @@ pub enum Action {
     Stop,
     /// The whole set of peers.
     Peers(Vec<PeerConfig>),
+    /// The whole set of route targets to ask for.
+    Imports(BTreeSet<RouteTarget>),
     /// Advertise a route, or replace it.
     Originate(OriginatedRoute),
     /// Take a route back.
@@ -42,44 +53,43 @@ pub struct Peering {
     speaker: Option<(SpeakerConfig, Option<SocketAddr>)>,
     peers: Vec<PeerConfig>,
     routes: BTreeMap<OwnKey, OriginatedRoute>,
+    imports: BTreeSet<RouteTarget>,
 }
 
 impl Peering {
     /// Takes back what is not wanted any more: now. True if the speaker itself went, with all that it learnt.
-    pub fn shrink(
-        &mut self,
-        config: &Config,
-        wanted: &BTreeMap<OwnKey, OriginatedRoute>,
-        out: &mut Vec<Action>,
-    ) -> bool {
+    pub fn shrink(&mut self, config: &Config, wanted: &Wanted, out: &mut Vec<Action>) -> bool {
         if self.speaker.is_some() && self.speaker != speaker(config) {
             out.push(Action::Stop);
             *self = Peering::default();
             return true;
         }
         let gone: Vec<OwnKey> =
-            self.routes.keys().filter(|key| !wanted.contains_key(key)).copied().collect();
+            self.routes.keys().filter(|key| !wanted.routes.contains_key(key)).copied().collect();
         for key in gone {
             self.routes.remove(&key);
             out.push(Action::Withdraw(key));
+        }
+        if !self.imports.is_subset(&wanted.imports) {
+            self.imports.retain(|target| wanted.imports.contains(target));
+            out.push(Action::Imports(self.imports.clone()));
         }
         false
     }
 
     /// The data plane has everything: starts the speaker, advertises what is new, and talks to the configured peers, in this
     /// order, so that a new peer is told everything before End-of-RIB.
-    pub fn grow(
-        &mut self,
-        config: &Config,
-        wanted: &BTreeMap<OwnKey, OriginatedRoute>,
-        out: &mut Vec<Action>,
-    ) {
+    pub fn grow(&mut self, config: &Config, wanted: &Wanted, out: &mut Vec<Action>) {
         let Some((parameters, listen)) = speaker(config) else { return };
         if self.speaker.is_none() {
             out.push(Action::Start(parameters.clone(), listen));
             self.speaker = Some((parameters, listen));
         }
-        for (key, route) in wanted {
+        if self.imports != wanted.imports {
+            self.imports.clone_from(&wanted.imports);
+            out.push(Action::Imports(self.imports.clone()));
+        }
+        for (key, route) in &wanted.routes {
             if self.routes.get(key) != Some(route) {
                 self.routes.insert(*key, route.clone());
                 out.push(Action::Originate(route.clone()));
@@ -114,14 +124,10 @@ pub fn peers(config: &Config) -> Vec<PeerConfig> {
     .collect()
 }
 
-/// The routes that we advertise, but for those of interfaces that the data plane refused.
-pub fn own_routes(
-    config: &Config,
-    local: &Local,
-    refused: impl Fn(VifId) -> bool,
-) -> BTreeMap<OwnKey, OriginatedRoute> {
+/// What to say to peers, but for routes of interfaces that the data plane refused.
+pub fn wanted(config: &Config, local: &Local, refused: impl Fn(VifId) -> bool) -> Wanted {
     if config.bgp.is_none() {
-        return BTreeMap::new();
+        return Wanted::default();
     }
     let route =
         |(rd, prefix): OwnKey, label: u32, targets: &BTreeSet<RouteTarget>| OriginatedRoute {
@@ -133,7 +139,11 @@ pub fn own_routes(
             )
         };
     let all = local.advertised.iter().filter(|(_, own)| !refused(own.vif));
-    all.map(|(key, own)| (*key, route(*key, own.label.value(), &own.targets))).collect()
+    let routes = all.map(|(key, own)| (*key, route(*key, own.label.value(), &own.targets)));
+    Wanted {
+        routes: routes.collect(),
+        imports: local.imports.values().flatten().copied().collect(),
+    }
 }
 
 /// A best path as import sees it.

@@ -303,6 +303,7 @@ async fn feed(handle: Handle, mut queue: mpsc::UnboundedReceiver<Action>) {
     while let Some(action) = queue.recv().await {
         let done = match action {
             Action::Peers(peers) => handle.set_peers(peers).await,
+            Action::Imports(targets) => handle.set_imports(targets).await,
             Action::Originate(route) => handle.originate(route).await,
             Action::Withdraw((rd, prefix)) => withdraw(&handle, (rd, prefix)).await,
             Action::Start(..) | Action::Stop => Ok(()),

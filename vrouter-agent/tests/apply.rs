@@ -509,6 +509,7 @@ fn routes_are_advertised_after_their_labels_and_withdrawn_before() {
         matches!(actions.first(), Some(Action::Start(..)))
             && matches!(actions.last(), Some(Action::Peers(_)))
     );
+    assert!(actions.contains(&Action::Imports([target(1), target(2)].into())), "{actions:?}");
     let routes: Vec<_> = actions
         .iter()
         .filter_map(|a| if let Action::Originate(route) = a { Some(route) } else { None })
@@ -530,6 +531,15 @@ fn routes_are_advertised_after_their_labels_and_withdrawn_before() {
     let actions = core.actions();
     assert!(
         matches!(actions.as_slice(), [Action::Withdraw((_, prefix))] if prefix.addr() == Ipv4Addr::new(10, 1, 0, 8))
+    );
+    let (reply, _answer) = tokio::sync::oneshot::channel();
+    config.vrfs.truncate(1);
+    let text = toml::to_string(&config).unwrap();
+    core.ask(Query::Apply { text, file: "test.toml".into() }, reply, Instant::now(), Unix(1000));
+    assert_eq!(
+        core.actions(),
+        [Action::Imports([target(1)].into())],
+        "at once, and no session is touched"
     );
 }
 

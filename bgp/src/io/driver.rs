@@ -279,6 +279,10 @@ impl State {
                 self.speaker.withdraw(route);
                 let _ = reply.send(());
             }
+            Command::SetImports(targets, reply) => {
+                self.speaker.set_imports(targets);
+                let _ = reply.send(());
+            }
             Command::Summary(reply) => {
                 let _ = reply.send(self.speaker.summary(now));
             }

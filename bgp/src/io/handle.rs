@@ -1,5 +1,6 @@
 //! The handle: what the rest of the program may ask of a running speaker.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::sync::{mpsc, oneshot};
@@ -7,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::speaker::{
     OriginateError, OriginatedRoute, PeerConfig, PeerSummary, RouteQuery, RouteView,
 };
-use crate::types::{Family, Route};
+use crate::types::{Family, Route, RouteTarget};
 
 /// Why a request did not reach its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,7 @@ pub(super) enum Command {
     SetPeers(Vec<PeerConfig>, oneshot::Sender<()>),
     Originate(Box<OriginatedRoute>, oneshot::Sender<Result<(), OriginateError>>),
     Withdraw(Route, oneshot::Sender<()>),
+    SetImports(BTreeSet<RouteTarget>, oneshot::Sender<()>),
     Summary(oneshot::Sender<Vec<PeerSummary>>),
     Routes(RouteQuery, oneshot::Sender<Vec<RouteView>>),
     Refresh(IpAddr, Family, oneshot::Sender<Result<(), HandleError>>),
@@ -80,6 +82,15 @@ impl Handle {
     /// [`HandleError::Gone`].
     pub async fn withdraw(&self, route: Route) -> Result<(), HandleError> {
         self.ask(|reply| Command::Withdraw(route, reply)).await
+    }
+
+    /// The whole set of route targets that VRFs import: peers with route target membership are
+    /// asked for VPN routes with these and no others (RFC 4684).
+    ///
+    /// # Errors
+    /// [`HandleError::Gone`].
+    pub async fn set_imports(&self, targets: BTreeSet<RouteTarget>) -> Result<(), HandleError> {
+        self.ask(|reply| Command::SetImports(targets, reply)).await
     }
 
     /// All configured peers, by address.

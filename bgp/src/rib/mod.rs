@@ -5,7 +5,9 @@
 //! however often it changes until somebody asks. News of all families and of sessions keep the
 //! order in which they came.
 
+mod constraint;
 pub mod decision;
+mod interest;
 mod intern;
 pub(crate) mod out;
 mod table;
@@ -22,8 +24,10 @@ pub use crate::wire::PathAttributes;
 pub use decision::Reason;
 
 use crate::speaker::Update;
-use crate::types::{Asn, Family, Route, RouteDistinguisher};
+use crate::types::{Asn, Family, Membership, Route, RouteDistinguisher};
 use crate::wire::Nlri;
+pub(crate) use constraint::{Constraint, Filter};
+pub(crate) use interest::Interest;
 pub(crate) use intern::Interner;
 pub(crate) use table::Seen;
 use table::Table;
@@ -102,6 +106,7 @@ pub(crate) struct Rib {
     ipv6: Table<Ipv6Net>,
     vpnv4: Table<(RouteDistinguisher, Ipv4Net)>,
     vpnv6: Table<(RouteDistinguisher, Ipv6Net)>,
+    rtc: Table<Membership>,
 }
 
 /// Does the same with the table of a family, whichever type it has.
@@ -124,6 +129,10 @@ macro_rules! with_table {
                 let $table = &mut $rib.vpnv6;
                 $body
             }
+            Family::Rtc => {
+                let $table = &mut $rib.rtc;
+                $body
+            }
         }
     };
 }
@@ -138,6 +147,7 @@ impl Rib {
             ipv6: Table::new(),
             vpnv4: Table::new(),
             vpnv6: Table::new(),
+            rtc: Table::new(),
         }
     }
 
@@ -229,7 +239,21 @@ impl Rib {
             Family::Ipv6Unicast => self.ipv6.visit(&mut see),
             Family::Vpnv4 => self.vpnv4.visit(&mut see),
             Family::Vpnv6 => self.vpnv6.visit(&mut see),
+            Family::Rtc => self.rtc.visit(&mut see),
         }
+    }
+
+    /// What a peer asks for, as far as its memberships may be used.
+    pub(crate) fn interest(&self, peer: PeerIndex) -> Interest {
+        let mut interest = Interest::default();
+        self.visit(Family::Rtc, |seen| {
+            if let (true, None, Route::Rtc(membership)) =
+                (seen.peer == peer, seen.refused, seen.route)
+            {
+                interest.add(membership);
+            }
+        });
+        interest
     }
 
     fn refusal(&self, source: &Source, a: &PathAttributes) -> Option<Refusal> {

@@ -1,8 +1,8 @@
 //! Adj-RIBs-Out: our own routes, and how far each peer has been told of them.
 //!
-//! All peers are sent the same routes, so nothing is kept for each peer and route: changes stand
-//! in one log in order of time, a route once, at its latest change, and a peer is a position in
-//! the log. A slow peer skips the changes in between by itself; a refresh is a step back.
+//! Nothing is kept for each peer and route: changes stand in one log in order of time, a route
+//! once, at its latest change, and a peer is a position in the log. A slow peer skips the changes
+//! in between by itself; a refresh is a step back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::PathAttributes;
+use super::constraint::{Filter, Verdict};
 use crate::types::Route;
 use crate::wire::{Binding, Nlri};
 
@@ -72,9 +73,10 @@ impl Log {
                 return;
             }
             Some(Own { path: Some(_), since, .. }) => *since,
-            Some(Own { path: None, .. }) => {
+            // Some peer may not have been told of the withdrawal yet: it still has the old one.
+            Some(Own { path: None, since, .. }) => {
                 self.gone -= 1;
-                at
+                *since
             }
             None => at,
         };
@@ -103,26 +105,30 @@ impl Log {
         Cursor { at: 0, reached: 0, gone_from: self.next, end_of_rib: Some(self.next) }
     }
 
-    /// Everything is to be sent again.
-    pub(crate) fn rewind(&self, cursor: &mut Cursor) {
-        cursor.gone_from = cursor.gone_from.max(cursor.at);
-        cursor.at = 0;
-    }
-
     /// Whether [`Log::take`] has something for the cursor.
     pub(crate) fn pending(&self, cursor: &Cursor) -> bool {
         cursor.at < self.next || cursor.end_of_rib.is_some()
     }
 
-    /// Up to `most` changes behind the cursor, grouped by attributes; the cursor moves past them.
-    pub(crate) fn take(&self, cursor: &mut Cursor, most: usize) -> Batch {
+    /// What `filter` lets through of up to `most` changes behind the cursor, grouped by attributes;
+    /// the cursor moves past them.
+    pub(crate) fn take(&self, cursor: &mut Cursor, most: usize, filter: Filter<'_>) -> Batch {
         let mut batch = Batch::default();
         let mut groups: HashMap<*const PathAttributes, usize> = HashMap::new();
         let mut entries = self.order.range(cursor.at..);
         for (at, route) in entries.by_ref().take(most) {
             cursor.at = at + 1;
-            match self.routes.get(route).map(|own| &own.path) {
-                Some(Some(path)) => {
+            let Some(own) = self.routes.get(route) else { continue };
+            let Some(path) = &own.path else {
+                if *at >= cursor.gone_from {
+                    batch.unreach.push(*route);
+                }
+                continue;
+            };
+            match filter.verdict(*at, own.since < cursor.reached, &path.attributes) {
+                Verdict::Skip => {}
+                Verdict::Withdraw => batch.unreach.push(*route),
+                Verdict::Tell => {
                     let next = batch.reach.len();
                     let group = *groups.entry(Arc::as_ptr(&path.attributes)).or_insert(next);
                     if group == next {
@@ -132,8 +138,6 @@ impl Log {
                         routes.push(Nlri { route: *route, binding: path.binding.clone() });
                     }
                 }
-                Some(None) if *at >= cursor.gone_from => batch.unreach.push(*route),
-                _ => {}
             }
         }
         if entries.next().is_none() {
@@ -166,15 +170,26 @@ impl Log {
     }
 
     /// Routes that a peer has been sent, with the label and attributes that it is (to be) told.
-    pub(crate) fn sent(&self, cursor: Cursor) -> impl Iterator<Item = (&Route, &OwnPath)> {
+    pub(crate) fn sent<'a>(
+        &'a self,
+        cursor: Cursor,
+        filter: Filter<'a>,
+    ) -> impl Iterator<Item = (&'a Route, &'a OwnPath)> {
         self.routes
             .iter()
             .filter(move |(_, own)| own.since < cursor.reached)
             .filter_map(|(route, own)| own.path.as_ref().map(|path| (route, path)))
+            .filter(move |(_, path)| filter.admits(&path.attributes))
     }
 }
 
 impl Cursor {
+    /// Everything is to be looked at again.
+    pub(crate) fn rewind(&mut self) {
+        self.gone_from = self.gone_from.max(self.at);
+        self.at = 0;
+    }
+
     /// The first place that the peer has not seen.
     pub(crate) fn behind(&self) -> u64 {
         self.at
@@ -216,7 +231,7 @@ mod tests {
         log.set(route(2), path(&two, 12));
         log.set(route(3), path(&one, 13));
         let mut cursor = log.start();
-        let batch = log.take(&mut cursor, 100);
+        let batch = log.take(&mut cursor, 100, Filter::All);
         assert_eq!(batch.reach.len(), 2, "routes of equal attributes share a group");
         assert!(batch.end_of_rib && !log.pending(&cursor));
         log.set(route(3), path(&one, 13));
@@ -225,10 +240,10 @@ mod tests {
         log.set(route(1), path(&one, 21));
         log.set(route(1), path(&one, 31));
         log.remove(route(2));
-        let batch = log.take(&mut cursor, 100);
+        let batch = log.take(&mut cursor, 100, Filter::All);
         assert_eq!((labels(&batch), batch.unreach), (vec![31], vec![route(2)]));
         assert!(!batch.end_of_rib);
-        assert_eq!(log.sent(cursor).count(), 2);
+        assert_eq!(log.sent(cursor, Filter::All).count(), 2);
     }
 
     #[test]
@@ -239,11 +254,11 @@ mod tests {
         log.set(route(2), path(&one, 2));
         log.remove(route(1));
         let mut cursor = log.start();
-        let batch = log.take(&mut cursor, 1);
+        let batch = log.take(&mut cursor, 1, Filter::All);
         assert!(!batch.end_of_rib, "one more place to go");
         log.remove(route(2));
-        log.rewind(&mut cursor);
-        let batch = log.take(&mut cursor, 100);
+        cursor.rewind();
+        let batch = log.take(&mut cursor, 100, Filter::All);
         assert_eq!(batch.unreach, [route(2)], "sent in this session, so withdrawn in it");
         assert!(batch.end_of_rib && batch.reach.is_empty());
     }
@@ -253,7 +268,7 @@ mod tests {
         let log = Log::default();
         let mut cursor = log.start();
         assert!(log.pending(&cursor));
-        assert!(log.take(&mut cursor, 10).end_of_rib);
+        assert!(log.take(&mut cursor, 10, Filter::All).end_of_rib);
         assert!(!log.pending(&cursor));
     }
 
@@ -273,8 +288,8 @@ mod tests {
         assert!(log.routes.is_empty() && log.gone == 0);
         // The log still counts on: nobody mistakes a new route for an old one.
         let mut cursor = log.start();
-        log.take(&mut cursor, 1);
+        log.take(&mut cursor, 1, Filter::All);
         log.set(route(1), path(&one, 9));
-        assert_eq!(labels(&log.take(&mut cursor, 10)), [9]);
+        assert_eq!(labels(&log.take(&mut cursor, 10, Filter::All)), [9]);
     }
 }

@@ -13,7 +13,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::decision::{self, Candidate};
 use super::{Common, Counts, PathAttributes, PeerIndex, PeerRow, Reason, Refusal};
 use crate::speaker::BestPath;
-use crate::types::{Family, Route, RouteDistinguisher};
+use crate::types::{Family, Membership, Route, RouteDistinguisher};
 use crate::wire::{Binding, Nlri};
 
 /// Below this many routes a table keeps the memory that it has.
@@ -297,7 +297,7 @@ fn choose<B>(paths: &[Path<B>], common: &Common) -> Option<(u16, Reason)> {
     Some((u16::try_from(*positions.get(winner)?).ok()?, reason))
 }
 
-macro_rules! unicast {
+macro_rules! plain {
     ($($key:ty, $family:ident, $route:ident;)*) => {$(
         impl Key for $key {
             const FAMILY: Family = Family::$family;
@@ -305,7 +305,7 @@ macro_rules! unicast {
 
             fn of(route: &Route) -> Option<$key> {
                 match route {
-                    Route::$route(prefix) => Some(*prefix),
+                    Route::$route(key) => Some(*key),
                     _ => None,
                 }
             }
@@ -324,9 +324,10 @@ macro_rules! unicast {
         }
     )*};
 }
-unicast! {
+plain! {
     Ipv4Net, Ipv4Unicast, Ipv4;
     Ipv6Net, Ipv6Unicast, Ipv6;
+    Membership, Rtc, Rtc;
 }
 
 macro_rules! vpn {

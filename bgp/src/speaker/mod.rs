@@ -10,8 +10,9 @@ mod model;
 mod session;
 mod views;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -20,8 +21,8 @@ pub use model::*;
 
 use crate::fsm::{Direction, Event, Fsm};
 use crate::rib::out::{Cursor, Log, OwnPath};
-use crate::rib::{Interner, PathAttributes, PeerIndex, Rib};
-use crate::types::{Asn, ExtCommunity, Family, Route};
+use crate::rib::{Constraint, Interner, PathAttributes, PeerIndex, Rib};
+use crate::types::{Asn, ExtCommunity, Family, Membership, Route, RouteTarget};
 use crate::wire::attribute::usable;
 use crate::wire::notification::{self, Notification};
 use crate::wire::{Binding, DecodeContext, Local, Negotiated, Nlri};
@@ -30,6 +31,8 @@ use crate::wire::{Binding, DecodeContext, Local, Negotiated, Nlri};
 pub const SEND_WINDOW: usize = 128 * 1024;
 /// A connection that takes nothing for this long is closed (RFC 9687 gives the same least time).
 pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
+/// How long VPN routes wait for the peer to say which ones it wants (RFC 4684 6), at most.
+pub const MEMBERSHIP_TIME: Duration = Duration::from_secs(30);
 /// Communities of a route of our own that always fit an UPDATE.
 const MOST_COMMUNITIES: usize = 400;
 
@@ -85,6 +88,8 @@ pub struct Speaker {
     interner: Interner,
     rib: Rib,
     own: [Log; Family::ALL.len()],
+    /// What VRFs import: the route targets of our memberships.
+    imports: BTreeSet<RouteTarget>,
     actions: VecDeque<Action>,
     /// Some peer may have UPDATEs to be formed.
     unsent: bool,
@@ -97,6 +102,18 @@ struct Peer {
     links: [Option<Link>; 2],
     /// Valid while the session is Established.
     session: Option<Session>,
+    /// With route target membership negotiated, while the session is Established.
+    constrained: Option<Constrained>,
+}
+
+/// A session whose VPN routes are those that the peer asks for.
+#[derive(Debug)]
+struct Constrained {
+    constraint: Constraint,
+    /// Memberships have come or gone since the constraint was worked out.
+    stale: bool,
+    /// VPN routes wait for the end of the peer's memberships, but not for ever.
+    held_until: Option<Instant>,
 }
 
 /// A connection as this side sees it.
@@ -134,6 +151,7 @@ impl Speaker {
             interner: Interner::default(),
             rib,
             own: std::array::from_fn(|_| Log::default()),
+            imports: BTreeSet::new(),
             actions: VecDeque::new(),
             unsent: false,
         }
@@ -190,6 +208,28 @@ impl Speaker {
             self.unsent = true;
             self.forget();
         }
+    }
+
+    /// The whole set of route targets that VRFs import: peers with route target membership are
+    /// asked for these VPN routes and no others (RFC 4684). Changes reach them as routes do.
+    pub fn set_imports(&mut self, targets: BTreeSet<RouteTarget>) {
+        let membership = |target| Route::Rtc(Membership::of(self.config.asn, target));
+        let gone: Vec<_> = self.imports.difference(&targets).copied().map(membership).collect();
+        let new: Vec<_> = targets.difference(&self.imports).copied().map(membership).collect();
+        // Each session puts its own address in place of the next hop.
+        let next_hop = self.config.router_id.into();
+        let attributes = self.interner.intern(PathAttributes::new(next_hop));
+        let log = &mut self.own[Family::Rtc.index()];
+        for route in gone {
+            log.remove(route);
+        }
+        for route in new {
+            let attributes = Arc::clone(&attributes);
+            log.set(route, OwnPath { binding: Binding::None, attributes });
+        }
+        self.imports = targets;
+        self.unsent = true;
+        self.forget();
     }
 
     /// Asks a peer for all its routes of a family (RFC 2918). False when its session is down or
@@ -280,6 +320,12 @@ impl Speaker {
                 let why = Notification::new(notification::SEND_HOLD_TIMER, 0);
                 self.event(index, Event::Fault(way, why), now);
             }
+            if let Some(constrained) = self.peer_mut(index).and_then(|p| p.constrained.as_mut())
+                && constrained.held_until.is_some_and(|until| until <= now)
+            {
+                constrained.held_until = None;
+                self.unsent = true;
+            }
             self.event(index, Event::Tick, now);
         }
     }
@@ -327,7 +373,7 @@ impl Speaker {
         let seed = seed(self.config.router_id.to_bits(), config.address);
         let fsm = Fsm::new(local, config.passive, seed);
         self.by_address.insert(config.address, index);
-        let peer = Peer { config, fsm, links: [None, None], session: None };
+        let peer = Peer { config, fsm, links: [None, None], session: None, constrained: None };
         if let Some(place) = self.peers.get_mut(index as usize) {
             *place = Some(peer);
         }
@@ -347,6 +393,7 @@ impl Speaker {
     fn own_path(&mut self, route: OriginatedRoute) -> Result<(Route, OwnPath), OriginateError> {
         let Nlri { route: key, binding } = route.nlri;
         match (key.family().is_vpn(), &binding) {
+            _ if key.family() == Family::Rtc => return Err(OriginateError::Membership),
             (true, Binding::Label(label)) if *label > 0xf_ffff => {
                 return Err(OriginateError::Label);
             }
@@ -432,7 +479,8 @@ impl Speaker {
 impl Peer {
     fn next_timeout(&self) -> Option<Instant> {
         let links = self.links.iter().flatten().filter_map(Link::gives_up_at);
-        links.chain(self.fsm.next_timeout()).min()
+        let held = self.constrained.as_ref().and_then(|constrained| constrained.held_until);
+        links.chain(self.fsm.next_timeout()).chain(held).min()
     }
 }
 

@@ -92,6 +92,9 @@ pub enum OriginateError {
     /// A VPN route without label, or a label beside another route.
     #[error("a VPN route needs a label, and other routes have none")]
     Binding,
+    /// Memberships follow [`Speaker::set_imports`](super::Speaker::set_imports).
+    #[error("route target memberships come from the route targets that VRFs import")]
+    Membership,
     /// More than 20 bits.
     #[error("label above 1048575")]
     Label,

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Action, ConnectionId, PeerIndex, SEND_WINDOW, Session, Speaker};
+use super::{
+    Action, ConnectionId, Constrained, MEMBERSHIP_TIME, Peer, PeerIndex, SEND_WINDOW, Session,
+    Speaker,
+};
 use crate::fsm::{self, Direction, Event};
 use crate::rib::decision::DEFAULT_LOCAL_PREF;
 use crate::rib::out::Batch;
-use crate::rib::{PathAttributes, Source};
+use crate::rib::{Constraint, Filter, PathAttributes, Source};
 use crate::types::{Asn, Family};
 use crate::wire::encode::export_external;
 use crate::wire::{
@@ -82,6 +85,9 @@ impl Speaker {
     fn deliver(&mut self, index: PeerIndex, message: Message) {
         match message {
             Message::Update(update) => {
+                let mut families = update.unreach.iter().map(|unreach| unreach.family);
+                let mut reached = update.reach.iter().map(|reach| reach.family);
+                let asked = families.any(|f| f == Family::Rtc) || reached.any(|f| f == Family::Rtc);
                 for unreach in update.unreach {
                     self.rib.withdraw(index, unreach.family, &unreach.routes);
                 }
@@ -92,19 +98,28 @@ impl Speaker {
                 if let Some(family) = update.end_of_rib {
                     self.rib.end_of_rib(index, family);
                 }
+                let complete = update.end_of_rib == Some(Family::Rtc);
+                let peer = self.peers.get_mut(index as usize).and_then(Option::as_mut);
+                if let Some(constrained) = peer.and_then(|peer| peer.constrained.as_mut()) {
+                    constrained.stale |= asked;
+                    constrained.held_until = constrained.held_until.filter(|_| !complete);
+                    self.unsent |= asked | complete;
+                }
             }
             Message::RouteRefresh(refresh) if refresh.subtype == 0 => {
                 let Some(family) = refresh.family() else { return };
-                let log = &self.own[family.index()];
-                let session = self
-                    .peers
-                    .get_mut(index as usize)
-                    .and_then(Option::as_mut)
-                    .and_then(|peer| peer.session.as_mut());
-                if let Some(session) = session.filter(|s| s.agreed.families.contains(family)) {
-                    log.rewind(&mut session.cursors[family.index()]);
-                    self.unsent = true;
+                let Some(peer) = self.peer_mut(index) else { return };
+                let Some(session) = &mut peer.session else { return };
+                if !session.agreed.families.contains(family) {
+                    return;
                 }
+                match &mut peer.constrained {
+                    Some(constrained) if family.is_vpn() => {
+                        constrained.constraint.refresh(family, &mut session.cursors);
+                    }
+                    _ => session.cursors[family.index()].rewind(),
+                }
+                self.unsent = true;
             }
             _ => {}
         }
@@ -117,11 +132,11 @@ impl Speaker {
             peer.fsm.on(event, now, &mut actions);
         }
         for action in actions {
-            self.act(index, action);
+            self.act(index, action, now);
         }
     }
 
-    fn act(&mut self, index: PeerIndex, action: fsm::Action) {
+    fn act(&mut self, index: PeerIndex, action: fsm::Action, now: Instant) {
         match action {
             fsm::Action::Dial => {
                 let Some(connection) = self.link(index, Direction::Out, None) else { return };
@@ -156,17 +171,18 @@ impl Speaker {
                     self.actions.push_back(Action::Close { connection: link.id });
                 }
             }
-            fsm::Action::Up(way, agreed) => self.up(index, way, agreed),
+            fsm::Action::Up(way, agreed) => self.up(index, way, agreed, now),
             fsm::Action::Down(reason) => {
                 if let Some(peer) = self.peer_mut(index) {
                     peer.session = None;
+                    peer.constrained = None;
                 }
                 self.rib.peer_down(index, reason);
             }
         }
     }
 
-    fn up(&mut self, index: PeerIndex, way: Direction, agreed: Negotiated) {
+    fn up(&mut self, index: PeerIndex, way: Direction, agreed: Negotiated, now: Instant) {
         let cursors = std::array::from_fn(|i| self.own[i].start());
         let Some(peer) = self.peer(index) else { return };
         let external = self.external(peer.config.asn);
@@ -184,6 +200,11 @@ impl Speaker {
         };
         if let Some(peer) = self.peer_mut(index) {
             peer.session = Some(Session { way, agreed, decode, cursors });
+            peer.constrained = agreed.families.contains(Family::Rtc).then(|| Constrained {
+                constraint: Constraint::default(),
+                stale: false,
+                held_until: Some(now + MEMBERSHIP_TIME),
+            });
         }
         self.rib.peer_up(index, source);
         self.unsent = true;
@@ -200,6 +221,7 @@ impl Speaker {
     pub(super) fn form_updates(&mut self) {
         self.unsent = false;
         for index in 0..self.peers.len() as PeerIndex {
+            self.hear_memberships(index);
             while let Some(bytes) = self.next_bytes(index) {
                 let Some(way) = self.peer(index).and_then(|p| p.session).map(|s| s.way) else {
                     break;
@@ -211,35 +233,75 @@ impl Speaker {
         }
     }
 
+    /// Takes over what the peer asks for now, if that has changed.
+    fn hear_memberships(&mut self, index: PeerIndex) {
+        let Some(Some(peer)) = self.peers.get_mut(index as usize) else { return };
+        let Some((session, constrained)) = peer.session.as_mut().zip(peer.constrained.as_mut())
+        else {
+            return;
+        };
+        if std::mem::take(&mut constrained.stale) {
+            constrained.constraint.ask(self.rib.interest(index), &mut session.cursors);
+        }
+    }
+
     /// One batch of UPDATEs; `None` when there is no room or nothing to tell.
     fn next_bytes(&mut self, index: PeerIndex) -> Option<Vec<u8>> {
         let own = self.config.asn;
         let logs = &self.own;
         let peer = self.peers.get_mut(index as usize)?.as_mut()?;
-        let external = peer.config.asn != own;
-        let session = peer.session.as_mut()?;
+        let session = peer.session?;
         let link = peer.links[session.way as usize].as_ref()?;
         if link.in_flight >= SEND_WINDOW {
             return None;
         }
-        let family = session
-            .agreed
-            .families
-            .iter()
+        // RFC 4684 6: what is wanted of the VPN families is known only when the peer's memberships
+        // are; ours go first, so that the peer need not wait for them.
+        let held = peer.constrained.as_ref().is_some_and(|c| c.held_until.is_some());
+        let others = session.agreed.families.iter().filter(|family| *family != Family::Rtc);
+        let rtc = session.agreed.families.contains(Family::Rtc).then_some(Family::Rtc);
+        let family = rtc
+            .into_iter()
+            .chain(others.filter(|family| !held || !family.is_vpn()))
             .find(|family| logs[family.index()].pending(&session.cursors[family.index()]))?;
-        let batch = logs[family.index()].take(&mut session.cursors[family.index()], BATCH);
+        let mut cursor = session.cursors[family.index()];
+        let batch = logs[family.index()].take(&mut cursor, BATCH, peer.filter(family));
         let context = EncodeContext { four_octet_as: session.agreed.four_octet_as };
-        Some(encode(family, &batch, context, |attributes| export(own, external, attributes)))
+        let export = |attributes: &PathAttributes| peer.export(own, family, attributes);
+        let bytes = encode(family, &batch, context, export);
+        peer.session.as_mut()?.cursors[family.index()] = cursor;
+        Some(bytes)
     }
 }
 
-/// A route of our own as a peer is sent it.
-pub(super) fn export(own: Asn, external: bool, attributes: &PathAttributes) -> PathAttributes {
-    if external {
-        export_external(attributes, own)
-    } else {
-        let local_pref = attributes.local_pref.or(Some(DEFAULT_LOCAL_PREF));
-        PathAttributes { local_pref, ..attributes.clone() }
+impl Peer {
+    /// Which of our routes it is told of.
+    pub(super) fn filter(&self, family: Family) -> Filter<'_> {
+        match &self.constrained {
+            Some(constrained) if family.is_vpn() => Filter::Asked(&constrained.constraint, family),
+            _ => Filter::All,
+        }
+    }
+
+    /// A route of our own as it is sent it.
+    pub(super) fn export(
+        &self,
+        own: Asn,
+        family: Family,
+        attributes: &PathAttributes,
+    ) -> PathAttributes {
+        let mut sent = if self.config.asn == own {
+            let local_pref = attributes.local_pref.or(Some(DEFAULT_LOCAL_PREF));
+            PathAttributes { local_pref, ..attributes.clone() }
+        } else {
+            export_external(attributes, own)
+        };
+        // RFC 4684 3.2: the next hop of a membership is the speaker on this very session.
+        let link = self.session.and_then(|session| self.links[session.way as usize].as_ref());
+        if let (Family::Rtc, Some(local)) = (family, link.and_then(|link| link.local)) {
+            sent.next_hop = local;
+        }
+        sent
     }
 }
 

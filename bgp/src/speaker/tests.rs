@@ -1,5 +1,7 @@
 //! Speakers against each other in memory, and against hand-written octets.
 
+mod membership;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
@@ -11,6 +13,11 @@ use crate::wire::{
     self, AsPath, Binding, DecodeContext, EncodeContext, Message, Nlri, Open, RouteRefresh,
     encode_end_of_rib, encode_keepalive, encode_reach, encode_unreach,
 };
+
+/// All families in which routes flow without being asked for.
+fn unconstrained() -> Vec<Family> {
+    Family::ALL.into_iter().filter(|family| *family != Family::Rtc).collect()
+}
 
 fn address(id: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, id])
@@ -59,12 +66,16 @@ impl World {
         }
     }
 
-    /// A world whose speakers both dial, each with all families.
     fn dialling(asns: [u32; 2]) -> World {
+        World::with(asns, &unconstrained())
+    }
+
+    /// A world whose speakers both dial.
+    fn with(asns: [u32; 2], families: &[Family]) -> World {
         let mut world = World::new(asns);
         for end in 0..2 {
             let peer = PeerConfig {
-                families: Family::ALL.to_vec(),
+                families: families.to_vec(),
                 ..PeerConfig::new(address(2 - end as u8), Asn(asns[1 - end]))
             };
             world.ends[end].set_peers(vec![peer], world.now);
@@ -161,11 +172,11 @@ fn a_session_comes_up_and_routes_flow_both_ways() {
         let summary = world.state(end);
         assert_eq!(summary.state, SessionState::Established, "{summary:?}");
         assert_eq!((summary.received, summary.accepted, summary.advertised), (1, 1, 1));
-        assert_eq!(summary.families, Family::ALL);
+        assert_eq!(summary.families, unconstrained());
         let peer = address(2 - end as u8);
         // Up, the route, and the end of both families, the empty one too.
         assert_eq!(world.news[end][0], Update::SessionUp { peer });
-        for family in Family::ALL {
+        for family in unconstrained() {
             assert!(world.news[end].contains(&Update::EndOfRib { peer, family }));
         }
     }
@@ -321,8 +332,7 @@ fn both_ends_keep_the_same_one_of_two_connections() {
 fn a_new_set_of_peers_touches_only_what_changed() {
     let mut world = World::dialling([64512, 64512]);
     world.run();
-    let same =
-        PeerConfig { families: Family::ALL.to_vec(), ..PeerConfig::new(address(2), Asn(64512)) };
+    let same = PeerConfig { families: unconstrained(), ..PeerConfig::new(address(2), Asn(64512)) };
     let other = PeerConfig { passive: true, ..PeerConfig::new(address(9), Asn(64512)) };
     world.ends[0].set_peers(vec![same.clone(), other], world.now);
     world.run();
@@ -360,11 +370,16 @@ struct Puppets {
 
 impl Puppets {
     fn new(peers: &[(u8, u32)]) -> Puppets {
+        Puppets::with(peers, &unconstrained())
+    }
+
+    /// The puppets offer all families, and the speaker these.
+    fn with(peers: &[(u8, u32)], families: &[Family]) -> Puppets {
         let mut speaker = speaker(1, 64512);
         let now = Instant::now();
         let config = |&(id, asn): &(u8, u32)| PeerConfig {
             passive: true,
-            families: Family::ALL.to_vec(),
+            families: families.to_vec(),
             ..PeerConfig::new(address(id), Asn(asn))
         };
         speaker.set_peers(peers.iter().map(config).collect(), now);

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::session::export;
 use super::{PeerSummary, RouteQuery, RouteView, Speaker, Which};
 use crate::rib::{PathAttributes, Seen};
 use crate::types::{Family, Route};
@@ -23,7 +22,9 @@ impl Speaker {
                     peer.session.map(|s| s.agreed.families.iter().collect()).unwrap_or_default();
                 let sent = |family: &Family| {
                     let cursor = peer.session.map(|s| s.cursors[family.index()]);
-                    cursor.map_or(0, |cursor| self.own[family.index()].sent(cursor).count() as u64)
+                    let log = &self.own[family.index()];
+                    let count = |cursor| log.sent(cursor, peer.filter(*family)).count() as u64;
+                    cursor.map_or(0, count)
                 };
                 let since = peer.fsm.established().map(|(_, since)| since);
                 PeerSummary {
@@ -77,9 +78,9 @@ impl Speaker {
             if !wanted || !session.agreed.families.contains(query.family) {
                 continue;
             }
-            for (route, path) in log.sent(session.cursors[query.family.index()]) {
-                let sent =
-                    export(self.config.asn, self.external(peer.config.asn), &path.attributes);
+            let cursor = session.cursors[query.family.index()];
+            for (route, path) in log.sent(cursor, peer.filter(query.family)) {
+                let sent = peer.export(self.config.asn, query.family, &path.attributes);
                 let why = (true, "originated here".to_owned());
                 views.push(view(*route, address, &path.binding, &sent, why));
             }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Family, RouteDistinguisher};
+use super::{Family, Membership, RouteDistinguisher};
 
 /// What names a route within its family: two paths with the same key compete. Prefixes have no
 /// host bits.
@@ -18,6 +18,8 @@ pub enum Route {
     Vpnv4(RouteDistinguisher, Ipv4Net),
     /// A route of the family `vpnv6`.
     Vpnv6(RouteDistinguisher, Ipv6Net),
+    /// A route of the family `rtc`.
+    Rtc(Membership),
 }
 
 impl Route {
@@ -38,22 +40,24 @@ impl Route {
             Route::Ipv6(_) => Family::Ipv6Unicast,
             Route::Vpnv4(..) => Family::Vpnv4,
             Route::Vpnv6(..) => Family::Vpnv6,
+            Route::Rtc(_) => Family::Rtc,
         }
     }
 
     /// Its distinguisher, in families that have one.
     pub const fn rd(&self) -> Option<RouteDistinguisher> {
         match self {
-            Route::Ipv4(_) | Route::Ipv6(_) => None,
+            Route::Ipv4(_) | Route::Ipv6(_) | Route::Rtc(_) => None,
             Route::Vpnv4(rd, _) | Route::Vpnv6(rd, _) => Some(*rd),
         }
     }
 
-    /// Its prefix.
+    /// Its prefix, where it is one of addresses.
     pub fn prefix(&self) -> Option<IpNet> {
         match *self {
             Route::Ipv4(prefix) | Route::Vpnv4(_, prefix) => Some(prefix.into()),
             Route::Ipv6(prefix) | Route::Vpnv6(_, prefix) => Some(prefix.into()),
+            Route::Rtc(_) => None,
         }
     }
 
@@ -65,14 +69,16 @@ impl Route {
             Route::Ipv6(prefix) => Route::Ipv6(prefix.trunc()),
             Route::Vpnv4(rd, prefix) => Route::Vpnv4(rd, prefix.trunc()),
             Route::Vpnv6(rd, prefix) => Route::Vpnv6(rd, prefix.trunc()),
+            Route::Rtc(_) => self,
         }
     }
 
-    /// Everything but the distinguisher, as text: the prefix.
+    /// Everything but the distinguisher, as text: the prefix, or the membership.
     pub fn destination(&self) -> String {
         match self {
             Route::Ipv4(prefix) | Route::Vpnv4(_, prefix) => prefix.to_string(),
             Route::Ipv6(prefix) | Route::Vpnv6(_, prefix) => prefix.to_string(),
+            Route::Rtc(membership) => membership.to_string(),
         }
     }
 }

@@ -455,6 +455,8 @@ fn mp_next_hop(family: Family, octets: &[u8]) -> Option<IpAddr> {
         Family::Vpnv4 => &[12, 24, 48],
         // RFC 4659 3.2.1.
         Family::Vpnv6 => &[24, 48],
+        // RFC 4684 5.
+        Family::Rtc => &[4, 16],
     };
     if !legal.contains(&octets.len()) {
         return None;

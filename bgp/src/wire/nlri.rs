@@ -1,9 +1,10 @@
-//! Routes as they stand in UPDATE: prefixes, with label and route distinguisher in VPN families.
+//! Routes as they stand in UPDATE: prefixes of addresses, with label and route distinguisher in
+//! VPN families, and of route target memberships.
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::reader::Reader;
-use crate::types::{Family, Route, RouteDistinguisher};
+use crate::types::{Family, Membership, Route, RouteDistinguisher};
 
 /// Bits of a label and a route distinguisher in front of a VPN prefix.
 const VPN_BITS: u8 = 24 + 64;
@@ -24,7 +25,7 @@ pub struct Nlri {
 /// What a route is bound to: everything in its NLRI that does not name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Binding {
-    /// Nothing: unicast routes, and all withdrawals, whose labels mean nothing (RFC 8277 2.4).
+    /// Nothing: unicast routes, memberships, and all withdrawals, whose labels mean nothing (RFC 8277 2.4).
     #[default]
     None,
     /// The label of a VPN route, 20 bits.
@@ -82,6 +83,11 @@ pub(super) fn decode(
                 let prefix = prefix_v6(&mut r, bits).ok_or(TOO_LONG)?;
                 Nlri::labelled(Route::Vpnv6(rd, prefix), label)
             }
+            Family::Rtc => {
+                let octets = octets::<12>(&mut r, bits).ok_or(TOO_LONG)?;
+                let membership = Membership::from_prefix(octets, bits);
+                Nlri::plain(Route::Rtc(membership.ok_or("membership of impossible length")?))
+            }
         });
     }
     Ok(())
@@ -105,6 +111,10 @@ pub(super) fn encode(nlri: &Nlri, out: &mut Vec<u8>) {
         Route::Vpnv6(rd, prefix) => {
             put_vpn_head(prefix.prefix_len(), &nlri.binding, rd, out);
             put_address(prefix.prefix_len(), &prefix.network().octets(), out);
+        }
+        Route::Rtc(membership) => {
+            out.push(membership.bits());
+            put_address(membership.bits(), &membership.octets(), out);
         }
     }
 }

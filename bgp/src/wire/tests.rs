@@ -7,7 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::types::{Community, ExtCommunity, Family, LargeCommunity, Route, RouteDistinguisher};
+use crate::types::{
+    Community, ExtCommunity, Family, LargeCommunity, Membership, Route, RouteDistinguisher,
+};
 
 /// Hexadecimal text, spaces free, to octets.
 fn hex(text: &str) -> Vec<u8> {
@@ -132,6 +134,19 @@ fn reads_every_family_octet_by_octet() {
             format!("0002 80 30 {zero}{v6}{zero}{local} 00 58 007d11{rd}"),
             "64512:2:::/0",
             "2001:db8::9",
+            false,
+        ),
+        ("0001 84 04 0aff0002 00 00".to_owned(), "default", "10.255.0.2", true),
+        (
+            format!("0001 84 10 {v6} 00 60 0000fc000002fc0000000064"),
+            "64512:target:64512:100",
+            "2001:db8::9",
+            true,
+        ),
+        (
+            "0001 84 04 0aff0002 00 31 0000fc000002ff".to_owned(),
+            "64512:0x0002800000000000/17",
+            "10.255.0.2",
             false,
         ),
     ];
@@ -269,6 +284,10 @@ fn some_errors_end_the_session() {
         (vpn("80 0e 11 0002 80 0c 00000000000000000aff0002 00"), (3, 9), "*"),
         (vpn("80 0f 05 0002 01 81 00"), (3, 9), "800f05000201 8100"),
         (vpn("80 0f 0c 0002 01 41 20010db800020000"), (3, 9), "*"),
+        (vpn("80 0e 15 0001 84 0c 00000000000000000aff0002 00 00000000"), (3, 9), "*"),
+        (vpn("80 0f 07 0001 84 1f 00000000"), (3, 9), "*"),
+        (vpn("80 0f 11 0001 84 61 00000000000000000000000000"), (3, 9), "*"),
+        (vpn("80 0f 06 0001 84 20 0000"), (3, 9), "*"),
         (vpn("80 0f 04 0002 80 57"), (3, 9), "800f0400028057"),
         (vpn("80 0f 04 0002 80 d9"), (3, 9), "800f04000280d9"),
         (vpn("80 0f 04 0001 80 57"), (3, 9), "800f0400018057"),
@@ -500,18 +519,21 @@ fn routes_are_packed_into_as_few_messages_as_they_fit() {
 
 fn any_route(family: Family) -> impl Strategy<Value = Nlri> {
     (any::<u128>(), 0..=128u8, any::<[u8; 8]>(), 0..1u32 << 20).prop_map(
-        move |(address, bits, rd, label)| {
-            let rd = family.is_vpn().then(|| RouteDistinguisher::from_octets(rd));
-            let prefix = match family {
-                Family::Ipv4Unicast | Family::Vpnv4 => {
-                    IpNet::new(Ipv4Addr::from(address as u32).into(), bits % 33)
+        move |(address, bits, octets, label)| {
+            let rd = Some(RouteDistinguisher::from_octets(octets));
+            let v4 = IpNet::new(Ipv4Addr::from(address as u32).into(), bits % 33).unwrap();
+            let v6 = IpNet::new(Ipv6Addr::from(address).into(), bits).unwrap();
+            match family {
+                Family::Ipv4Unicast => Nlri::plain(Route::to(None, v4)),
+                Family::Ipv6Unicast => Nlri::plain(Route::to(None, v6)),
+                Family::Vpnv4 => Nlri::labelled(Route::to(rd, v4), label),
+                Family::Vpnv6 => Nlri::labelled(Route::to(rd, v6), label),
+                Family::Rtc => {
+                    let octets = *address.to_be_bytes().first_chunk().unwrap();
+                    let membership = Membership::from_prefix(octets, bits);
+                    Nlri::plain(Route::Rtc(membership.unwrap_or(Membership::DEFAULT)))
                 }
-                Family::Ipv6Unicast | Family::Vpnv6 => {
-                    IpNet::new(Ipv6Addr::from(address).into(), bits)
-                }
-            };
-            let route = Route::to(rd, prefix.unwrap());
-            if family.is_vpn() { Nlri::labelled(route, label) } else { Nlri::plain(route) }
+            }
         },
     )
 }

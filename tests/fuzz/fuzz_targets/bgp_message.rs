@@ -75,10 +75,13 @@ fn session(choice: u8, stream: &[u8], message: &[u8]) {
     let asn: u16 = if choice & 2 != 0 { 64512 } else { 64513 };
     let mut speaker =
         Speaker::new(SpeakerConfig { asn: Asn(64512), router_id: Ipv4Addr::new(192, 0, 2, 1) });
+    // Whether it is told only what it asks for.
+    let asks = choice & 32 != 0;
+    speaker.set_imports(["target:64512:100".parse().expect("a route target")].into());
     let peer = PeerConfig {
         passive: true,
         multihop: true,
-        families: Family::ALL.to_vec(),
+        families: Family::ALL.into_iter().filter(|f| asks || *f != Family::Rtc).collect(),
         ..PeerConfig::new(THEIRS, Asn(asn.into()))
     };
     speaker.set_peers(vec![peer], now);

@@ -23,8 +23,13 @@ fn through(bytes: &[u8], four_octets: bool) -> Vec<u8> {
     out
 }
 
-/// The oracle wants unicast prefixes and distinguishers of known types; we carry any.
+/// The oracle wants unicast prefixes, distinguishers of known types and memberships of whole octets; we carry any.
 fn tame(nlri: &mut Nlri) {
+    if let Route::Rtc(membership) = &mut nlri.route {
+        let bits = membership.bits().next_multiple_of(8);
+        *membership = Membership::from_prefix(membership.octets(), bits).unwrap();
+        return;
+    }
     let rd = nlri.route.rd().map(|rd| {
         let [_, kind, a, b, c, d, e, f] = rd.octets();
         RouteDistinguisher::from_octets([0, kind % 3, a, b, c, d, e, f])
