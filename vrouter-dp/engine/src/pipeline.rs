@@ -19,7 +19,7 @@ use crate::seam::{PortId, VifId, VrfId};
 use crate::stage::classify::Link;
 use crate::stage::encap::{OVER_GRE, OVER_UDP, TO_INSTANCE};
 use crate::stage::lookup::Hop;
-use crate::stage::{Burst, Context, Family, Inner, Step, classify, decap, encap, lookup, rewrite};
+use crate::stage::{Arrived, Burst, Context, Inner, Step, classify, decap, encap, lookup, rewrite};
 use crate::table::Vif;
 use crate::table::nexthop::Word;
 use crate::verdict::{Exit, Exits, Verdict};
@@ -88,42 +88,29 @@ pub fn inject_routed<B: Buf>(worker: &mut WorkerState, vrf: VrfId, packet: &mut 
     }
 }
 
-/// A frame from an instance; `stripped` is the tag that the NIC took out of it.
+/// A frame from an instance, its tag in it or taken out by the NIC.
 #[inline(always)]
-fn from_instance(
-    context: &mut Context<'_>,
-    burst: &mut Burst,
-    place: usize,
-    frame: &[u8],
-    stripped: Option<u16>,
-) -> Step<()> {
-    match stripped {
-        None => behind::<{ Link::TAGGED }>(context, burst, place, frame, None),
-        Some(_) => behind::<{ Link::BARE }>(context, burst, place, frame, stripped),
+fn from_instance(context: &mut Context<'_>, burst: &mut Burst, arrived: Arrived<'_>) -> Step<()> {
+    match arrived.stripped {
+        None => behind::<{ Link::TAGGED }>(context, burst, arrived),
+        Some(_) => behind::<{ Link::BARE }>(context, burst, arrived),
     }
 }
 
-/// As [`from_instance`], with `HEADER` bytes in front of the packet. Decap has policy look at the source as soon as it knows it.
+/// With `HEADER` bytes in front of the packet.
 #[inline(always)]
 fn behind<const HEADER: usize>(
     context: &mut Context<'_>,
     burst: &mut Burst,
-    place: usize,
-    frame: &[u8],
-    stripped: Option<u16>,
+    arrived: Arrived<'_>,
 ) -> Step<()> {
-    match classify::ordinary::<HEADER>(context, frame, stripped.unwrap_or(0)) {
-        Some((Family::V4, id, vif)) => {
-            decap::bare_v4(context, burst, place, frame, HEADER, (id, vif))
-        }
-        Some((Family::V6, id, vif)) => {
-            decap::bare_v6(context, burst, place, frame, HEADER, (id, vif))
-        }
-        None => unusual(context, burst, place, frame, stripped),
+    match classify::ordinary::<HEADER>(context, arrived) {
+        Some(from) => decap::bare(context, burst, arrived, HEADER, from),
+        None => unusual(context, burst, arrived.place, arrived.frame, arrived.stripped),
     }
 }
 
-/// As [`from_instance`], for a frame that is not as nearly all are: most end here.
+/// Not as nearly all frames are: most end here. Its arguments go by registers, which a whole [`Arrived`] would not.
 #[cold]
 #[inline(never)]
 fn unusual(
@@ -133,24 +120,16 @@ fn unusual(
     frame: &[u8],
     stripped: Option<u16>,
 ) -> Step<()> {
-    let (family, start, id, vif) = classify::from_instance(context, frame, stripped)?;
-    match family {
-        Family::V4 => decap::bare_v4(context, burst, place, frame, start, (id, vif)),
-        Family::V6 => decap::bare_v6(context, burst, place, frame, start, (id, vif)),
-    }
+    let arrived = Arrived { place, frame, stripped };
+    let (start, from) = classify::from_instance(context, arrived)?;
+    decap::bare(context, burst, arrived, start, from)
 }
 
 /// A frame from the underlay.
 #[inline(always)]
-fn from_underlay(
-    context: &mut Context<'_>,
-    burst: &mut Burst,
-    place: usize,
-    frame: &[u8],
-    stripped: Option<u16>,
-) -> Step<()> {
-    let start = classify::from_underlay(context, frame, stripped)?;
-    decap::tunnel(context, burst, place, frame, start)
+fn from_underlay(context: &mut Context<'_>, burst: &mut Burst, arrived: Arrived<'_>) -> Step<()> {
+    let start = classify::from_underlay(context, arrived)?;
+    decap::tunnel(context, burst, arrived, start)
 }
 
 /// To where the next hop leads, by `exit`; `OWN` for a packet of our own.

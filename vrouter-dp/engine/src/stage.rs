@@ -9,7 +9,7 @@ pub(crate) mod lookup;
 pub(crate) mod policy;
 pub(crate) mod rewrite;
 
-pub(crate) use burst::Burst;
+pub(crate) use burst::{Arrived, Burst};
 
 use std::net::Ipv4Addr;
 

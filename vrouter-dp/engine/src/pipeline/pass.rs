@@ -4,7 +4,7 @@ use super::{from_instance, from_underlay, send};
 use crate::buffer::Buf;
 use crate::fault;
 use crate::stage::classify;
-use crate::stage::{Burst, Context, End};
+use crate::stage::{Arrived, Burst, Context, End};
 use crate::table::PortRole;
 use crate::verdict::{Exit, Exits, Verdict};
 
@@ -44,11 +44,11 @@ fn each<B: Buf, const GATEWAY: bool>(
     for (place, (packet, verdict)) in packets.iter_mut().zip(verdicts).enumerate() {
         fault::dawdle();
         let tag = classify::tag(packet);
-        let frame = packet.data();
+        let arrived = Arrived { place, frame: packet.data(), stripped: tag };
         let step = if GATEWAY {
-            from_instance(context, burst, place, frame, tag)
+            from_instance(context, burst, arrived)
         } else {
-            from_underlay(context, burst, place, frame, tag)
+            from_underlay(context, burst, arrived)
         };
         if let Err(end) = step {
             *verdict = ended(context, burst, packet, place, end);

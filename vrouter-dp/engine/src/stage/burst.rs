@@ -6,6 +6,15 @@ use crate::seam::{NexthopId, VifId, VrfId};
 use crate::table::nexthop::DELIVER;
 use crate::table::{Key4, Key6};
 
+/// A frame as it arrived, and the place of its packet in the burst.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrived<'f> {
+    pub place: usize,
+    pub frame: &'f [u8],
+    /// The tag that the NIC took out of it.
+    pub stripped: Option<u16>,
+}
+
 /// Packets on their way.
 #[derive(Debug)]
 pub(crate) struct Burst {

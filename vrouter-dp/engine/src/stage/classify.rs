@@ -10,7 +10,7 @@ use wire::Mac;
 use wire::eth::{self, Ethernet, LinkKey, Tag};
 use wire::ipv6;
 
-use super::{Context, End, Family, Place, Step};
+use super::{Arrived, Context, End, Family, Place, Step};
 use crate::buffer::Buf;
 use crate::drops::{Drop, Punt};
 use crate::seam::{VifId, VrfId};
@@ -42,6 +42,9 @@ impl Link {
         Ok(Link::Tagged(tag.tci()))
     }
 }
+
+/// What a packet from an instance is, and the interface that it comes from.
+pub(crate) type From<'a> = (Family, VifId, &'a Vif);
 
 /// What the port of the burst is for; `None` if it does not forward.
 #[inline]
@@ -97,10 +100,10 @@ fn link<const HEADER: usize>(frame: &[u8], stripped: u16) -> Option<LinkKey> {
 #[inline(always)]
 pub(crate) fn ordinary<'a, const HEADER: usize>(
     context: &Context<'a>,
-    frame: &[u8],
-    stripped: u16,
-) -> Option<(Family, VifId, &'a Vif)> {
-    let link = link::<HEADER>(frame, stripped)?;
+    arrived: Arrived<'_>,
+) -> Option<From<'a>> {
+    let frame = arrived.frame;
+    let link = link::<HEADER>(frame, arrived.stripped.unwrap_or(0))?;
     let index = context.vifs.index(link.vlan());
     let vif = context.tables.vifs.load(index).filter(|vif| vif.link == link)?;
     let family = match ethertype::<HEADER>(frame) {
@@ -125,10 +128,10 @@ fn count<const HEADER: usize>(context: &Context<'_>, id: VifId, frame: &[u8]) {
 /// The interface that a frame comes from, what is in it and where that begins: if it is not as nearly all are.
 pub(crate) fn from_instance<'a>(
     context: &mut Context<'a>,
-    frame: &[u8],
-    stripped: Option<u16>,
-) -> Step<(Family, usize, VifId, &'a Vif)> {
-    let (header, tci) = match Link::read(frame, stripped)? {
+    arrived: Arrived<'_>,
+) -> Step<(usize, From<'a>)> {
+    let frame = arrived.frame;
+    let (header, tci) = match Link::read(frame, arrived.stripped)? {
         Link::Tagged(tci) => (Link::TAGGED, tci),
         Link::Bare(tci) => (Link::BARE, tci),
     };
@@ -142,18 +145,15 @@ pub(crate) fn from_instance<'a>(
         Link::TAGGED => count::<{ Link::TAGGED }>(context, id, frame),
         _ => count::<{ Link::BARE }>(context, id, frame),
     }
-    Ok((addressed(context, frame, header, Some((id, vif)))?, header, id, vif))
+    Ok((header, (addressed(context, frame, header, Some((id, vif)))?, id, vif)))
 }
 
 /// Lets a frame from the underlay through; where in it the packet begins.
 #[inline(always)]
-pub(crate) fn from_underlay(
-    context: &mut Context<'_>,
-    frame: &[u8],
-    stripped: Option<u16>,
-) -> Step<usize> {
+pub(crate) fn from_underlay(context: &mut Context<'_>, arrived: Arrived<'_>) -> Step<usize> {
+    let frame = arrived.frame;
     // The underlay is untagged: a priority tag is none, a VLAN is not ours.
-    let (header, tci) = match Link::read(frame, stripped)? {
+    let (header, tci) = match Link::read(frame, arrived.stripped)? {
         Link::Tagged(tci) => (Link::TAGGED, tci),
         Link::Bare(tci) => (Link::BARE, tci),
     };

@@ -16,43 +16,47 @@ use wire::mpls::Mpls;
 use wire::udp::{self, Udp};
 use wire::{Malformed, icmp};
 
-use super::burst::Burst;
-use super::{Context, End, Family, Inner, Place, Step, is_multicast, policy, unicast_v4};
+use super::{
+    Arrived, Burst, Context, End, Family, Inner, Place, Step, classify, is_multicast, policy,
+    unicast_v4,
+};
 use crate::drops::{Drop, Punt};
 use crate::pipeline::BATCH;
 use crate::seam::{LabelTarget, VifId, VrfId};
 use crate::table::{Key4, Key6, Vif};
 
-/// An IPv4 packet from an instance, that begins at `start`: there is nothing around it.
+/// A packet from an instance, that begins at `start`: there is nothing around it. Policy looks at its source as soon as it is known.
 #[inline(always)]
-pub(crate) fn bare_v4(
+pub(crate) fn bare(
     context: &mut Context<'_>,
     burst: &mut Burst,
-    place: usize,
-    frame: &[u8],
+    arrived: Arrived<'_>,
     start: usize,
-    (id, vif): (VifId, &Vif),
+    (family, id, vif): classify::From<'_>,
 ) -> Step<()> {
-    let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
-    let inner = Inner::from_instance(id, vif.vrf);
-    v4(burst, place, bytes, start, inner, |source| policy::check_v4(context, id, vif, source))
-        .map_err(|end| context.at(Some(id), end))
+    let (place, bytes) = (arrived.place, arrived.frame.get(start..).ok_or(Drop::Malformed)?);
+    match family {
+        Family::V4 => {
+            let inner = Inner::from_instance(id, vif.vrf);
+            let check = |source| policy::check_v4(context, id, vif, source);
+            v4(burst, place, bytes, start, inner, check).map_err(|end| context.at(Some(id), end))
+        }
+        Family::V6 => bare_v6(context, burst, place, bytes, start, (id, vif)),
+    }
 }
 
-/// As [`bare_v4`], of an IPv6 packet.
 #[inline(never)]
-pub(crate) fn bare_v6(
+fn bare_v6(
     context: &mut Context<'_>,
     burst: &mut Burst,
     place: usize,
-    frame: &[u8],
+    bytes: &[u8],
     start: usize,
     (id, vif): (VifId, &Vif),
 ) -> Step<()> {
-    let bytes = frame.get(start..).ok_or(Drop::Malformed)?;
     let inner = Inner::from_instance(id, vif.vrf);
-    v6(burst, place, bytes, start, inner, |source| policy::check_v6(context, id, vif, source))
-        .map_err(|end| context.at(Some(id), end))
+    let check = |source| policy::check_v6(context, id, vif, source);
+    v6(burst, place, bytes, start, inner, check).map_err(|end| context.at(Some(id), end))
 }
 
 /// A packet that the service thread made: it is trusted to know its addresses.
@@ -66,11 +70,10 @@ pub(crate) fn own(packet: &[u8], vrf: VrfId) -> Step<Inner> {
 pub(crate) fn tunnel(
     context: &mut Context<'_>,
     burst: &mut Burst,
-    place: usize,
-    frame: &[u8],
+    arrived: Arrived<'_>,
     start: usize,
 ) -> Step<()> {
-    let packet = frame.get(start..).ok_or(Drop::Malformed)?;
+    let (place, packet) = (arrived.place, arrived.frame.get(start..).ok_or(Drop::Malformed)?);
     if is_plain::<OVER_UDP>(packet) {
         return plain::<OVER_UDP>(context, burst, place, packet, start);
     }
