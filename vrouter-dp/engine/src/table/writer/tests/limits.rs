@@ -168,6 +168,15 @@ fn near(prefix: IpNet, draw: u128) -> IpAddr {
     }
 }
 
+/// Ends the worker, also after a failed assertion.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What stays while everything else comes and goes, as a worker sees it all the time.
 fn worker(tables: &Tables, sizes: &Sizes, stop: &AtomicBool) -> u64 {
     let mut reader = Reader::new(&tables.domain).unwrap();
@@ -222,13 +231,14 @@ fn every_size_holds_at_once_while_a_worker_reads() {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| worker(&tables, &sizes, &stop));
+            let end = End(&stop);
             fill(&sizes, &tables, &mut writer);
             let full = writer.route_bytes();
             let routes = sizes.routes4 + sizes.routes6;
             println!("routes take {} bytes each with all between", full / routes as usize);
             sampled(&sizes, &tables);
             take_away(&sizes, &tables, &mut writer, stays);
-            stop.store(true, Ordering::Relaxed);
+            drop(end);
             println!("round {round}: the worker looked {} times", reader.join().unwrap());
         });
         while writer.reclaim() > 0 {}
