@@ -69,27 +69,35 @@ const MANY: u32 = 8;
 /// As [`routes`], when some are IPv6 or need no lookup. Their keys of the other family are left from earlier bursts.
 #[inline(never)]
 fn mixed(fib: &Fib, burst: &mut Burst) {
-    let (v4, v6) = (burst.is_v4(), burst.is_v6());
+    let (is_v4, is_v6) = (burst.is_v4(), burst.is_v6());
     let count = burst.count.min(BATCH);
-    let mut found = [NexthopId(0); BATCH];
-    if fib.prefers_batches() && v4.count_ones() >= MANY {
-        fib.lookup_batch(&burst.v4[..count], &mut found[..count]);
-        places(v4).for_each(|place| burst.found[place] = found[place]);
-    } else {
-        for place in places(v4) {
-            let key = burst.v4[place];
-            burst.found[place] = fib.lookup(key.trie(), key.address().into());
-        }
+    let Burst { v4, v6, found, .. } = burst;
+    let batch = |found: &mut Found| fib.lookup_batch(&v4[..count], &mut found[..count]);
+    let one = |place: usize| fib.lookup(v4[place].trie(), v4[place].address().into());
+    some(fib, is_v4, found, batch, one);
+    let batch = |found: &mut Found| fib.lookup6_batch(&v6[..count], &mut found[..count]);
+    let one = |place: usize| fib.lookup6(v6[place].trie(), v6[place].address().into());
+    some(fib, is_v6, found, batch, one);
+}
+
+/// What was found, by place.
+type Found = [NexthopId; BATCH];
+
+/// What is `found` for the packets of `set`, by whichever costs less.
+#[inline(always)]
+fn some(
+    fib: &Fib,
+    set: u64,
+    found: &mut Found,
+    batch: impl FnOnce(&mut Found),
+    one: impl Fn(usize) -> NexthopId,
+) {
+    if !fib.prefers_batches() || set.count_ones() < MANY {
+        return places(set).for_each(|place| found[place] = one(place));
     }
-    if fib.prefers_batches() && v6.count_ones() >= MANY {
-        fib.lookup6_batch(&burst.v6[..count], &mut found[..count]);
-        places(v6).for_each(|place| burst.found[place] = found[place]);
-    } else {
-        for place in places(v6) {
-            let key = burst.v6[place];
-            burst.found[place] = fib.lookup6(key.trie(), key.address().into());
-        }
-    }
+    let mut all = [NexthopId(0); BATCH];
+    batch(&mut all);
+    places(set).for_each(|place| found[place] = all[place]);
 }
 
 /// Asks for what the routes lead to, if the burst is so scattered that this is worth it.
