@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dpdk-sys", &[]),
     ("dpdk", &["dpdk-sys"]),
     ("wire", &[]),
+    ("liveness", &["wire"]),
     ("engine", &["wire"]),
     ("vrouter-dp", &["dpdk", "engine", "wire"]),
     ("bgp", &[]),
