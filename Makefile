@@ -54,6 +54,7 @@ fuzz: setup
 
 lab-build: setup
 	cargo build --locked -p vrouter-agent --features fault-injection -p vrctl
+	cargo build --locked -p liveness --example bfd-speak
 
 lab: lab-build
 	tests/run $(T)

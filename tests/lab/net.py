@@ -62,10 +62,11 @@ def _die_with_parent():
 class Process:
     """A program in the background, with its output in a file of the run directory."""
 
-    def __init__(self, name, argv, log, env=None, outlive=False):
+    def __init__(self, name, argv, log, env=None, outlive=False, asks=False):
         self.name, self.log = name, log
         with open(log, "ab") as out:
-            self.child = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            stdin = subprocess.PIPE if asks else subprocess.DEVNULL
+            self.child = subprocess.Popen([str(a) for a in argv], stdin=stdin, stdout=out, stderr=out,
                                           env={**os.environ, **(env or {})}, start_new_session=outlive,
                                           preexec_fn=None if outlive else _die_with_parent)
 
@@ -75,6 +76,11 @@ class Process:
 
     def alive(self):
         return self.child.poll() is None
+
+    def tell(self, line):
+        """Writes a line to the standard input of a program that was started with `asks`."""
+        self.child.stdin.write(f"{line}\n".encode())
+        self.child.stdin.flush()
 
     def stop(self, sig=signal.SIGTERM, grace=5.0):
         """Ends it and returns its exit status; a process that ignores the signal is killed after `grace` seconds."""
@@ -121,8 +127,8 @@ class Namespace:
         done = subprocess.run(self.argv(*args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout)
         return done.returncode, done.stdout
 
-    def start(self, name, *args, env=None):
-        return self.lab.start(name, self.argv(*args), env=env)
+    def start(self, name, *args, env=None, asks=False):
+        return self.lab.start(name, self.argv(*args), env=env, asks=asks)
 
     def ip(self, *args):
         return sh("ip", "-n", self.id, *args)
@@ -183,8 +189,8 @@ class Lab:
             namespace.run("ethtool", "-K", device, "tx", "off", ok=False)
             namespace.up(device)
 
-    def start(self, name, argv, env=None):
-        process = Process(name, argv, self.directory / f"{name}.log", env, self.keep)
+    def start(self, name, argv, env=None, asks=False):
+        process = Process(name, argv, self.directory / f"{name}.log", env, self.keep, asks)
         self.processes.append(process)
         return process
 
