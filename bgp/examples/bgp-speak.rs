@@ -5,6 +5,9 @@
 //!           --peer 10.255.0.2,asn=64512,port=1790,local=10.255.0.1,families=vpnv4+ipv4[,passive][,multihop][,hold=9]
 //! announce vpnv4 64512:1 10.1.1.0/24 label 1001 nexthop 10.255.0.1 rt target:64512:100 encap 13
 //! announce ipv4 - 10.9.0.0/16 nexthop 10.255.0.1
+//! announce evpn 64512:1 mac=52:54:00:00:00:01,10.1.1.1 label 1001 nexthop 10.255.0.1 rt target:64512:100 encap 8
+//!     also: multicast=10.255.0.1 (nothing beside it), prefix=10.1.0.0/16
+//! imports target:64512:100 [...]
 //! withdraw vpnv4 64512:1 10.1.1.0/24
 //! summary | routes vpnv4 received|best|advertised [PEER] | refresh PEER vpnv4 | peers [PEER...] | wait SECONDS | quit
 //! ```
@@ -17,8 +20,8 @@ use std::time::Duration;
 
 use bgp::io::{Driver, Handle};
 use bgp::speaker::{OriginatedRoute, PeerConfig, RouteQuery, SpeakerConfig, Update, Which};
-use bgp::types::{ExtCommunity, Route};
-use bgp::wire::{Binding, Nlri};
+use bgp::types::{EvpnRoute, ExtCommunity, LabelField, MacAddress, Route};
+use bgp::wire::{Binding, EvpnBinding, Nlri};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 type Failure = Box<dyn Error>;
@@ -83,6 +86,10 @@ async fn obey(handle: &Handle, words: &[&str]) -> Result<(), Failure> {
                 let rest = ["label", &label, "nexthop", next_hop, "rt", &target, "encap", "13"];
                 handle.originate(route("vpnv4", "64512:1", &prefix, &rest)?).await?;
             }
+        }
+        ["imports", targets @ ..] => {
+            let targets: Result<_, _> = targets.iter().map(|target| target.parse()).collect();
+            handle.set_imports(targets?).await?;
         }
         ["summary"] => {
             for peer in handle.summary().await? {
@@ -162,8 +169,38 @@ fn peer(text: &str) -> Result<PeerConfig, Failure> {
 
 fn key(family: &str, rd: &str, prefix: &str) -> Result<Route, Failure> {
     let rd = if rd == "-" { None } else { Some(rd.parse()?) };
-    let route = Route::to(rd, prefix.parse()?);
+    let route = match (rd, prefix.split_once('=')) {
+        (Some(rd), Some((kind, rest))) => Route::Evpn(rd, evpn(kind, rest)?),
+        (None, Some(_)) => return Err("an EVPN route has a distinguisher".into()),
+        (rd, None) => Route::to(rd, prefix.parse()?),
+    };
     if route.family() == family.parse()? { Ok(route) } else { Err("not of that family".into()) }
+}
+
+fn evpn(kind: &str, rest: &str) -> Result<EvpnRoute, Failure> {
+    let tag = 0;
+    Ok(match kind {
+        "mac" => {
+            let (mac, ip) = rest.split_once(',').ok_or("mac=MAC,ADDRESS")?;
+            let octets: Result<Vec<u8>, _> =
+                mac.split(':').map(|octet| u8::from_str_radix(octet, 16)).collect();
+            let mac = MacAddress(octets?.try_into().map_err(|_| "six octets of MAC address")?);
+            EvpnRoute::MacIp { tag, mac, ip: Some(ip.parse()?) }
+        }
+        "multicast" => EvpnRoute::Multicast { tag, originator: rest.parse()? },
+        "prefix" => EvpnRoute::Prefix { tag, prefix: rest.parse()? },
+        _ => return Err("mac, multicast or prefix".into()),
+    })
+}
+
+fn label(route: &Route, label: u32) -> Binding {
+    match route {
+        Route::Evpn(..) => Binding::Evpn(Box::new(EvpnBinding {
+            label: LabelField::mpls(label),
+            ..EvpnBinding::default()
+        })),
+        _ => Binding::Label(label),
+    }
 }
 
 fn route(
@@ -176,7 +213,7 @@ fn route(
     let mut route = OriginatedRoute::new(nlri, IpAddr::from([0, 0, 0, 0]));
     while let [word, value, more @ ..] = rest {
         match *word {
-            "label" => route.nlri.binding = Binding::Label(value.parse()?),
+            "label" => route.nlri.binding = label(&route.nlri.route, value.parse()?),
             "nexthop" => route.next_hop = value.parse()?,
             "rt" => route.route_targets.push(value.parse()?),
             "encap" => route.ext_communities.push(ExtCommunity::encapsulation(value.parse()?)),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::speaker::{
     Action, OriginatedRoute, PeerConfig, RouteQuery, SEND_WINDOW, Speaker, SpeakerConfig, Which,
 };
-use crate::types::{Asn, Family, Route, RouteDistinguisher, RouteTarget};
+use crate::types::{Asn, Esi, EvpnRoute, Family, Route, RouteDistinguisher, RouteTarget};
 use crate::wire::{
     DecodeContext, EncodeContext, Local, Message, Nlri, Open, encode_keepalive, encode_reach,
 };
@@ -65,6 +65,9 @@ pub fn session(octets: &[u8]) {
     let asks = choice & 2 != 0;
     let families =
         Family::ALL.into_iter().filter(|family| asks || *family != Family::Rtc).collect();
+    let segment = EvpnRoute::Segment { esi: Esi([1; 10]), originator: US };
+    let segment = Nlri::plain(Route::Evpn(RouteDistinguisher::from_octets([0; 8]), segment));
+    let _ = speaker.originate(OriginatedRoute::new(segment, US));
     let config = PeerConfig { passive: true, families, ..PeerConfig::new(PEER, peer_asn) };
     speaker.set_peers(vec![config], now);
     for piece in octets.chunks(1 + usize::from(choice >> 2) * 2) {

@@ -8,9 +8,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod community;
+mod evpn;
 mod membership;
 mod route;
 
+pub use community::{Community, ExtCommunity, LargeCommunity, MacMobility};
+pub(crate) use evpn::bits as address_bits;
+pub use evpn::{Esi, EvpnRoute, LabelField, MacAddress};
 pub use membership::Membership;
 pub use route::Route;
 
@@ -21,7 +26,7 @@ pub enum TypeError {
     #[error("not an AS number: write 1-4294967295, such as 64512")]
     Asn,
     /// Not a family that this speaker implements.
-    #[error("unknown address family: write one of `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `rtc`")]
+    #[error("unknown address family: write one of `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `evpn`, `rtc`")]
     Family,
     /// Not `[target:]AS:N` or `[target:]ADDRESS:N` with numbers that fit.
     #[error(
@@ -80,14 +85,22 @@ pub enum Family {
     Vpnv4,
     /// AFI 2, SAFI 128: VPN-IPv6 with a label (RFC 4659). Text form `vpnv6`.
     Vpnv6,
+    /// AFI 25, SAFI 70: Ethernet VPN (RFC 7432, RFC 9136). Text form `evpn`.
+    Evpn,
     /// AFI 1, SAFI 132: route target membership (RFC 4684). Text form `rtc`.
     Rtc,
 }
 
 impl Family {
     /// Every family, in the order in which they are announced and listed.
-    pub const ALL: [Family; 5] =
-        [Family::Ipv4Unicast, Family::Ipv6Unicast, Family::Vpnv4, Family::Vpnv6, Family::Rtc];
+    pub const ALL: [Family; 6] = [
+        Family::Ipv4Unicast,
+        Family::Ipv6Unicast,
+        Family::Vpnv4,
+        Family::Vpnv6,
+        Family::Evpn,
+        Family::Rtc,
+    ];
 
     /// AFI and SAFI (IANA).
     pub const fn afi_safi(self) -> (u16, u8) {
@@ -96,6 +109,7 @@ impl Family {
             Family::Ipv6Unicast => (2, 1),
             Family::Vpnv4 => (1, 128),
             Family::Vpnv6 => (2, 128),
+            Family::Evpn => (25, 70),
             Family::Rtc => (1, 132),
         }
     }
@@ -107,6 +121,7 @@ impl Family {
             (2, 1) => Some(Family::Ipv6Unicast),
             (1, 128) => Some(Family::Vpnv4),
             (2, 128) => Some(Family::Vpnv6),
+            (25, 70) => Some(Family::Evpn),
             (1, 132) => Some(Family::Rtc),
             _ => None,
         }
@@ -114,6 +129,12 @@ impl Family {
 
     /// Whether routes of the family carry a route distinguisher, labels and route targets.
     pub const fn is_vpn(self) -> bool {
+        matches!(self, Family::Vpnv4 | Family::Vpnv6 | Family::Evpn)
+    }
+
+    /// Whether a distinguisher, which is 0, stands in front of next hops (RFC 4364 4.3.4,
+    /// RFC 4659 3.2.1).
+    pub(crate) const fn has_distinguished_next_hop(self) -> bool {
         matches!(self, Family::Vpnv4 | Family::Vpnv6)
     }
 
@@ -124,6 +145,7 @@ impl Family {
             Family::Ipv6Unicast => "ipv6",
             Family::Vpnv4 => "vpnv4",
             Family::Vpnv6 => "vpnv6",
+            Family::Evpn => "evpn",
             Family::Rtc => "rtc",
         }
     }
@@ -161,6 +183,16 @@ impl FamilySet {
     /// Adds `family`.
     pub const fn insert(&mut self, family: Family) {
         self.0 |= 1 << family.index();
+    }
+
+    /// Takes `family` out.
+    pub const fn remove(&mut self, family: Family) {
+        self.0 &= !(1 << family.index());
+    }
+
+    /// How many are in it.
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
     }
 
     /// What is in both.
@@ -276,90 +308,6 @@ impl FromStr for RouteDistinguisher {
     }
 }
 
-/// Any extended community (RFC 4360), known or not. Ordered by its octets, as it is sent.
-///
-/// Text: `target:...`, `origin:...` (site of origin), `encapsulation:13`, else `0x` and 16 digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ExtCommunity(pub [u8; 8]);
-
-impl ExtCommunity {
-    /// The encapsulation community of a tunnel type (RFC 9012 4.1): 2 GRE, 13 MPLS in UDP.
-    pub const fn encapsulation(tunnel_type: u16) -> ExtCommunity {
-        let [high, low] = tunnel_type.to_be_bytes();
-        ExtCommunity([0x03, 0x0c, 0, 0, 0, 0, high, low])
-    }
-
-    /// The tunnel type, if this is an encapsulation community.
-    pub const fn as_encapsulation(self) -> Option<u16> {
-        match self.0 {
-            [0x03, 0x0c, _, _, _, _, high, low] => Some(u16::from_be_bytes([high, low])),
-            _ => None,
-        }
-    }
-
-    /// The route target, if this is one.
-    pub const fn as_route_target(self) -> Option<RouteTarget> {
-        match self.0 {
-            [0..=2, 2, ..] => Some(RouteTarget(self.0)),
-            _ => None,
-        }
-    }
-
-    /// Whether the community may pass from one AS to another (RFC 4360 2).
-    pub const fn is_transitive(self) -> bool {
-        self.0[0] & 0x40 == 0
-    }
-}
-
-impl From<RouteTarget> for ExtCommunity {
-    fn from(target: RouteTarget) -> ExtCommunity {
-        ExtCommunity(target.0)
-    }
-}
-
-impl fmt::Display for ExtCommunity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(target) = self.as_route_target() {
-            return target.fmt(f);
-        }
-        match self.0 {
-            [kind @ 0..=2, 3, ..] => {
-                f.write_str("origin:")?;
-                Administered::from_octets(kind, self.0).fmt(f)
-            }
-            [0x03, 0x0c, _, _, _, _, high, low] => {
-                write!(f, "encapsulation:{}", u16::from_be_bytes([high, low]))
-            }
-            other => hex(f, other),
-        }
-    }
-}
-
-/// A standard community (RFC 1997). Text `64512:100`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Community(pub u32);
-
-impl fmt::Display for Community {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0 >> 16, self.0 & 0xffff)
-    }
-}
-
-/// A large community (RFC 8092). Text `64512:1:2`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LargeCommunity {
-    /// Global administrator, an AS number.
-    pub administrator: u32,
-    /// The two parts of local data.
-    pub data: [u32; 2],
-}
-
-impl fmt::Display for LargeCommunity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.administrator, self.data[0], self.data[1])
-    }
-}
-
 macro_rules! text_is_debug {
     ($($name:ty),*) => {$(
         impl fmt::Debug for $name {
@@ -369,7 +317,16 @@ macro_rules! text_is_debug {
         }
     )*};
 }
-text_is_debug!(RouteTarget, RouteDistinguisher, ExtCommunity, Community, LargeCommunity);
+text_is_debug!(
+    RouteTarget,
+    RouteDistinguisher,
+    ExtCommunity,
+    Community,
+    LargeCommunity,
+    Esi,
+    MacAddress,
+    EvpnRoute
+);
 
 macro_rules! text_is_serde {
     ($($name:ty),*) => {$(
@@ -523,18 +480,6 @@ mod tests {
         }
         assert_eq!("64512:2".parse::<RouteDistinguisher>().unwrap().octets()[..2], [0, 0]);
         assert!("target:1:1".parse::<RouteDistinguisher>().is_err());
-    }
-
-    #[test]
-    fn ext_communities_read_as_what_they_are() {
-        let udp = ExtCommunity::encapsulation(13);
-        assert_eq!(udp.0, [3, 0x0c, 0, 0, 0, 0, 0, 13]);
-        assert_eq!(udp.as_encapsulation(), Some(13));
-        assert_eq!(udp.to_string(), "encapsulation:13");
-        assert_eq!(ExtCommunity([0, 3, 0, 1, 0, 0, 0, 2]).to_string(), "origin:1:2");
-        assert_eq!(ExtCommunity([0x80, 0x71, 0, 1, 0, 0, 0, 2]).to_string(), "0x8071000100000002");
-        // Non-transitive types are no route targets.
-        assert!(ExtCommunity([0x40, 2, 0, 1, 0, 0, 0, 2]).as_route_target().is_none());
     }
 
     #[test]

@@ -379,9 +379,10 @@ pub struct BgpSummaryRow {
 /// `vrctl bgp route list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpRouteRow {
-    /// `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `rtc`.
+    /// `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `evpn`, `rtc`.
     pub family: String,
-    /// Destination; of `rtc` the membership, such as `64512:target:64514:1`.
+    /// Destination; of `evpn` type and key, such as `[2]:[0]:[48]:[52:54:00:00:01:07]:[32]:[10.1.0.7]`; of `rtc` the
+    /// membership, such as `64512:target:64514:1`.
     pub prefix: String,
     /// Route distinguisher, of VPN families only.
     pub rd: Option<String>,
@@ -389,8 +390,14 @@ pub struct BgpRouteRow {
     pub peer: Option<IpAddr>,
     /// BGP next hop.
     pub next_hop: IpAddr,
-    /// Label stack, top first.
+    /// Label stack, top first; of `evpn` the labels of bridging and routing, or VNIs if the encapsulation is VXLAN.
     pub labels: Vec<u32>,
+    /// Ethernet segment beside `evpn` types 2 and 5, ten octets with colons; `null`: none.
+    pub esi: Option<String>,
+    /// Gateway address of `evpn` type 5; `null`: none.
+    pub gateway: Option<IpAddr>,
+    /// PMSI tunnel of `evpn` type 3: `ingress-replication 192.0.2.2 5001`, kind, tunnel end, label or VNI.
+    pub pmsi: Option<String>,
     /// `target:64514:1`.
     pub route_targets: Vec<String>,
     /// `mplsoudp`, `mplsogre`, or `tunnel-type:N`.

@@ -387,7 +387,7 @@ pub struct BgpPeer {
     pub address: IpAddr,
     /// Its autonomous system: our own for iBGP.
     pub asn: Asn,
-    /// Address families to negotiate: `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `rtc` (the peer sends only the VPN routes that VRFs import).
+    /// Address families to negotiate: `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `evpn`, `rtc` (the peer sends only the VPN routes that VRFs import).
     /// Default: `["vpnv4"]`.
     #[serde(default = "defaults::families")]
     pub families: Vec<Family>,

@@ -381,7 +381,7 @@ fn routes_and_peers() {
         &[
             r#"28:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
             r#"29:7: `asn` is 0, not an AS number, 1-4294967295; write for example `asn = 64512`"#,
-            r#"30:22: `families` holds "mpls", an unknown word here; write "ipv4" or "ipv6" or "vpnv4" or "vpnv6" or "rtc""#,
+            r#"30:22: `families` holds "mpls", an unknown word here; write "ipv4" or "ipv6" or "vpnv4" or "vpnv6" or "evpn" or "rtc""#,
             r#"30:30: `families` holds vpnv4 twice, first on line 30; remove one of the two"#,
             r#"31:11: `passive` waits for the peer, but `listen` is "none"; give `listen` an address, or remove `passive`"#,
             r#"32:13: `hold-time` is 2, which RFC 4271 forbids; write 0 (never expires) or at least 3 seconds"#,

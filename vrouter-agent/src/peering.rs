@@ -161,7 +161,7 @@ pub fn learnt(import: &mut Import, path: &BestPath) -> Learnt {
             origin: attributes.origin as u8,
             med: attributes.med.unwrap_or(0),
         },
-        offer: Offer::from_communities(&attributes.ext_communities),
+        offer: Offer::from_types(attributes.encapsulations()),
         targets: import.intern(&targets),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use bgp::types::{ExtCommunity, RouteDistinguisher, RouteTarget};
+use bgp::types::{RouteDistinguisher, RouteTarget};
 use engine::seam::{Encapsulation, VrfId};
 use hashbrown::{HashMap, HashSet};
 use ipnet::Ipv4Net;
@@ -56,10 +56,10 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// From the encapsulation communities of a route (RFC 9012 4.1, IANA tunnel types). None at all means GRE, as compute
+    /// From the tunnel types of a route (RFC 9012, IANA), by communities or attribute. None at all means GRE, as compute
     /// nodes read it; values that mean nothing here are skipped. 37001 is MPLS in UDP of the first Contrail releases.
-    pub fn from_communities(communities: &[ExtCommunity]) -> Self {
-        let mut types = communities.iter().filter_map(|c| c.as_encapsulation()).peekable();
+    pub fn from_types(types: impl Iterator<Item = u16>) -> Self {
+        let mut types = types.peekable();
         if types.peek().is_none() {
             return Offer { gre: true, udp: false };
         }
@@ -462,13 +462,12 @@ mod tests {
     }
 
     fn learnt(next_hop: [u8; 4], types: &[u16]) -> Learnt {
-        let communities: Vec<_> = types.iter().map(|t| ExtCommunity::encapsulation(*t)).collect();
         Learnt {
             peer: IpAddr::from([192, 0, 2, 10]),
             next_hop: next_hop.into(),
             label: Some(300),
             rank: Rank { local_pref: 100, as_hops: 0, origin: 0, med: 0 },
-            offer: Offer::from_communities(&communities),
+            offer: Offer::from_types(types.iter().copied()),
             targets: [target("64514:1")].into(),
         }
     }

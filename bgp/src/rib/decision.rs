@@ -3,6 +3,7 @@
 //! Steps eliminate candidates from the whole set, as the RFC words it, so the outcome depends on
 //! the paths alone and not on the order in which they came (deterministic MED).
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -21,6 +22,8 @@ pub enum Reason {
     OnlyPath,
     /// Highest LOCAL_PREF (9.1.1).
     LocalPref,
+    /// Moved most often (RFC 7432 7.7); control nodes say so of VPN routes too.
+    MacMobility,
     /// Shortest AS path (a).
     AsPathLength,
     /// Lowest origin (b).
@@ -42,6 +45,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::OnlyPath => "only path",
             Reason::LocalPref => "highest local preference",
+            Reason::MacMobility => "highest MAC mobility sequence",
             Reason::AsPathLength => "shortest AS path",
             Reason::Origin => "lowest origin",
             Reason::Med => "lowest MED",
@@ -89,8 +93,11 @@ pub fn best(candidates: &[Candidate<'_>]) -> Option<(usize, Reason)> {
         return Some((*only, Reason::OnlyPath));
     }
     type Step = fn(&[Candidate<'_>], &mut Vec<usize>);
-    let steps: [(Reason, Step); 8] = [
+    let steps: [(Reason, Step); 9] = [
         (Reason::LocalPref, |all, left| lowest(all, left, |c| u32::MAX - c.local_pref())),
+        (Reason::MacMobility, |all, left| {
+            lowest(all, left, |c| Reverse(c.attributes.mobility()));
+        }),
         (Reason::AsPathLength, |all, left| lowest(all, left, |c| c.attributes.as_path.hops())),
         (Reason::Origin, |all, left| lowest(all, left, |c| c.attributes.origin)),
         (Reason::Med, lowest_med),
@@ -135,7 +142,7 @@ fn lowest_med(all: &[Candidate<'_>], left: &mut Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Asn;
+    use crate::types::{Asn, ExtCommunity};
     use crate::wire::{AsPath, Origin};
 
     fn attributes(path: &[u32]) -> PathAttributes {
@@ -160,8 +167,15 @@ mod tests {
         let med = PathAttributes { med: Some(5), ..base.clone() };
         let originator =
             PathAttributes { originator_id: Some(Ipv4Addr::new(9, 0, 0, 0)), ..base.clone() };
+        let moved = |sequence: u8, sticky: bool| PathAttributes {
+            ext_communities: vec![ExtCommunity([6, 0, sticky.into(), 0, 0, 0, 0, sequence])],
+            ..long.clone()
+        };
         let cases = [
             (&base, &pref, Reason::LocalPref),
+            (&moved(3, false), &moved(4, false), Reason::MacMobility),
+            (&moved(4, false), &moved(3, true), Reason::MacMobility),
+            (&base, &moved(1, false), Reason::MacMobility),
             (&long, &base, Reason::AsPathLength),
             (&egp, &base, Reason::Origin),
             (&med, &base, Reason::Med),

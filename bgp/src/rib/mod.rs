@@ -24,7 +24,7 @@ pub use crate::wire::PathAttributes;
 pub use decision::Reason;
 
 use crate::speaker::Update;
-use crate::types::{Asn, Family, Membership, Route, RouteDistinguisher};
+use crate::types::{Asn, EvpnRoute, Family, Membership, Route, RouteDistinguisher};
 use crate::wire::Nlri;
 pub(crate) use constraint::{Constraint, Filter};
 pub(crate) use interest::Interest;
@@ -106,6 +106,7 @@ pub(crate) struct Rib {
     ipv6: Table<Ipv6Net>,
     vpnv4: Table<(RouteDistinguisher, Ipv4Net)>,
     vpnv6: Table<(RouteDistinguisher, Ipv6Net)>,
+    evpn: Table<(RouteDistinguisher, EvpnRoute)>,
     rtc: Table<Membership>,
 }
 
@@ -129,6 +130,10 @@ macro_rules! with_table {
                 let $table = &mut $rib.vpnv6;
                 $body
             }
+            Family::Evpn => {
+                let $table = &mut $rib.evpn;
+                $body
+            }
             Family::Rtc => {
                 let $table = &mut $rib.rtc;
                 $body
@@ -147,6 +152,7 @@ impl Rib {
             ipv6: Table::new(),
             vpnv4: Table::new(),
             vpnv6: Table::new(),
+            evpn: Table::new(),
             rtc: Table::new(),
         }
     }
@@ -166,7 +172,7 @@ impl Rib {
         self.common.news.push_back(News::Session(Update::SessionDown { peer: address, reason }));
         if received > 0 {
             for family in Family::ALL {
-                with_table!(self, family, table => table.clear(&mut self.common, peer));
+                self.clear(peer, family);
             }
         }
         self.common.peers.remove(&peer);
@@ -198,6 +204,11 @@ impl Rib {
     /// The peer's paths are gone; one that was not there is no error.
     pub(crate) fn withdraw(&mut self, peer: PeerIndex, family: Family, routes: &[Route]) {
         with_table!(self, family, table => table.withdraw(&mut self.common, peer, routes));
+    }
+
+    /// Every path of the peer in a family is gone.
+    pub(crate) fn clear(&mut self, peer: PeerIndex, family: Family) {
+        with_table!(self, family, table => table.clear(&mut self.common, peer));
     }
 
     /// Takes the oldest news; `None` when everything is told.
@@ -239,6 +250,7 @@ impl Rib {
             Family::Ipv6Unicast => self.ipv6.visit(&mut see),
             Family::Vpnv4 => self.vpnv4.visit(&mut see),
             Family::Vpnv6 => self.vpnv6.visit(&mut see),
+            Family::Evpn => self.evpn.visit(&mut see),
             Family::Rtc => self.rtc.visit(&mut see),
         }
     }

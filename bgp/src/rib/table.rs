@@ -13,7 +13,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::decision::{self, Candidate};
 use super::{Common, Counts, PathAttributes, PeerIndex, PeerRow, Reason, Refusal};
 use crate::speaker::BestPath;
-use crate::types::{Family, Membership, Route, RouteDistinguisher};
+use crate::types::{EvpnRoute, Family, Membership, Route, RouteDistinguisher};
 use crate::wire::{Binding, Nlri};
 
 /// Below this many routes a table keeps the memory that it has.
@@ -361,6 +361,30 @@ macro_rules! vpn {
 vpn! {
     Ipv4Net, Vpnv4;
     Ipv6Net, Vpnv6;
+}
+
+impl Key for (RouteDistinguisher, EvpnRoute) {
+    const FAMILY: Family = Family::Evpn;
+    type Binding = Binding;
+
+    fn of(route: &Route) -> Option<Self> {
+        match route {
+            Route::Evpn(rd, route) => Some((*rd, *route)),
+            _ => None,
+        }
+    }
+
+    fn route(self) -> Route {
+        Route::Evpn(self.0, self.1)
+    }
+
+    fn bind(binding: &Binding) -> Option<Binding> {
+        Some(binding.clone())
+    }
+
+    fn binding(binding: &Binding) -> Binding {
+        binding.clone()
+    }
 }
 
 #[cfg(test)]

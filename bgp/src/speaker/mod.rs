@@ -104,6 +104,8 @@ struct Peer {
     session: Option<Session>,
     /// With route target membership negotiated, while the session is Established.
     constrained: Option<Constrained>,
+    /// Which family is ignored and why, after an error that could not be confined to less.
+    disabled: Option<String>,
 }
 
 /// A session whose VPN routes are those that the peer asks for.
@@ -237,7 +239,7 @@ impl Speaker {
     pub fn refresh(&mut self, address: IpAddr, family: Family) -> bool {
         let Some(index) = self.by_address.get(&address).copied() else { return false };
         let Some(session) = self.peer(index).and_then(|peer| peer.session) else { return false };
-        let able = session.agreed.refresh && session.agreed.families.contains(family);
+        let able = session.agreed.refresh && session.decode.families.contains(family);
         if able {
             let mut bytes = Vec::new();
             crate::wire::RouteRefresh::request(family).encode(&mut bytes);
@@ -373,7 +375,14 @@ impl Speaker {
         let seed = seed(self.config.router_id.to_bits(), config.address);
         let fsm = Fsm::new(local, config.passive, seed);
         self.by_address.insert(config.address, index);
-        let peer = Peer { config, fsm, links: [None, None], session: None, constrained: None };
+        let peer = Peer {
+            config,
+            fsm,
+            links: [None, None],
+            session: None,
+            constrained: None,
+            disabled: None,
+        };
         if let Some(place) = self.peers.get_mut(index as usize) {
             *place = Some(peer);
         }
@@ -392,14 +401,7 @@ impl Speaker {
 
     fn own_path(&mut self, route: OriginatedRoute) -> Result<(Route, OwnPath), OriginateError> {
         let Nlri { route: key, binding } = route.nlri;
-        match (key.family().is_vpn(), &binding) {
-            _ if key.family() == Family::Rtc => return Err(OriginateError::Membership),
-            (true, Binding::Label(label)) if *label > 0xf_ffff => {
-                return Err(OriginateError::Label);
-            }
-            (true, Binding::Label(_)) | (false, Binding::None) => {}
-            _ => return Err(OriginateError::Binding),
-        }
+        fits(&key, &binding)?;
         // RFC 8950 is not offered, so IPv4 routes cannot have IPv6 next hops.
         let ipv4_only = matches!(key, Route::Ipv4(_) | Route::Vpnv4(..));
         if !usable(route.next_hop) || (ipv4_only && route.next_hop.is_ipv6()) {
@@ -415,6 +417,7 @@ impl Speaker {
         let attributes = self.interner.intern(PathAttributes {
             med: route.med,
             local_pref: route.local_pref,
+            pmsi: route.pmsi.map(Box::new),
             ext_communities,
             ..PathAttributes::new(route.next_hop)
         });
@@ -473,6 +476,22 @@ impl Speaker {
         let link = self.peer_mut(index)?.links[way as usize].take()?;
         self.connections.remove(&link.id);
         Some(link)
+    }
+}
+
+/// Whether a route of our own has beside it what its family wants there.
+fn fits(route: &Route, binding: &Binding) -> Result<(), OriginateError> {
+    match (route, binding) {
+        (Route::Rtc(_), _) => Err(OriginateError::Membership),
+        (Route::Vpnv4(..) | Route::Vpnv6(..), Binding::Label(label)) if *label > 0xf_ffff => {
+            Err(OriginateError::Label)
+        }
+        (Route::Vpnv4(..) | Route::Vpnv6(..), Binding::Label(_))
+        | (Route::Ipv4(_) | Route::Ipv6(_), Binding::None) => Ok(()),
+        (Route::Evpn(_, route), binding) if route.has_labels() == binding.evpn().is_some() => {
+            Ok(())
+        }
+        _ => Err(OriginateError::Binding),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::rib::{PathAttributes, Reason};
 use crate::types::{Asn, ExtCommunity, Family, Route, RouteTarget};
-use crate::wire::{Binding, Nlri};
+use crate::wire::{Binding, EvpnBinding, Nlri, PmsiTunnel};
 
 /// The speaker itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,8 @@ impl PeerConfig {
 /// A route of our own, advertised to every peer that has negotiated its family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginatedRoute {
-    /// The route, host bits cleared; a label of 20 bits beside a VPN route and nothing beside others.
+    /// The route, host bits cleared; a label of 20 bits beside a VPN route, what EVPN types 1, 2
+    /// and 5 have beside them, and nothing beside others.
     pub nlri: Nlri,
     /// Sent as it is to every peer, external ones too.
     pub next_hop: IpAddr,
@@ -70,6 +71,8 @@ pub struct OriginatedRoute {
     pub local_pref: Option<u32>,
     /// MULTI_EXIT_DISC; `None` sends none.
     pub med: Option<u32>,
+    /// PMSI TUNNEL, of EVPN multicast routes.
+    pub pmsi: Option<PmsiTunnel>,
 }
 
 impl OriginatedRoute {
@@ -82,6 +85,7 @@ impl OriginatedRoute {
             ext_communities: Vec::new(),
             local_pref: None,
             med: None,
+            pmsi: None,
         }
     }
 }
@@ -89,8 +93,10 @@ impl OriginatedRoute {
 /// Why a route cannot be originated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginateError {
-    /// A VPN route without label, or a label beside another route.
-    #[error("a VPN route needs a label, and other routes have none")]
+    /// A VPN or EVPN route without its labels, or labels beside another route.
+    #[error(
+        "a VPN route, and EVPN routes of types 1, 2 and 5, need a label, and other routes have none"
+    )]
     Binding,
     /// Memberships follow [`Speaker::set_imports`](super::Speaker::set_imports).
     #[error("route target memberships come from the route targets that VRFs import")]
@@ -144,7 +150,7 @@ pub enum Update {
 pub struct BestPath {
     /// Who sent it.
     pub peer: IpAddr,
-    /// The label of a VPN route.
+    /// The label of a VPN route, or what stands beside an EVPN route.
     pub binding: Binding,
     /// Everything else about it, shared with other routes.
     pub attributes: Arc<PathAttributes>,
@@ -191,7 +197,8 @@ pub struct PeerSummary {
     pub asn: Asn,
     /// State of the session.
     pub state: SessionState,
-    /// Families negotiated; empty while the session is down.
+    /// Families negotiated, less any that is ignored after an error; empty while the session is
+    /// down.
     pub families: Vec<Family>,
     /// Routes that the peer has sent and not withdrawn.
     pub received: u64,
@@ -201,7 +208,7 @@ pub struct PeerSummary {
     pub advertised: u64,
     /// Seconds in Established; 0 while the session is down.
     pub uptime_seconds: u64,
-    /// What ended the last session or attempt.
+    /// Why a family is ignored, else what ended the last session or attempt.
     pub last_error: Option<String>,
 }
 
@@ -236,8 +243,13 @@ pub struct RouteView {
     pub peer: IpAddr,
     /// Next hop.
     pub next_hop: IpAddr,
-    /// Label stack; empty in families without labels.
+    /// Label stack; empty in families without labels. Of EVPN routes those beside them, or VNIs
+    /// where the encapsulation is VXLAN.
     pub labels: Vec<u32>,
+    /// What stands beside EVPN routes of types 1, 2 and 5.
+    pub evpn: Option<EvpnBinding>,
+    /// PMSI TUNNEL: what kind, where to, and its label or VNI.
+    pub pmsi: Option<String>,
     /// Route targets.
     pub route_targets: Vec<RouteTarget>,
     /// Tunnel types of encapsulation communities.

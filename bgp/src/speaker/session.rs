@@ -95,6 +95,9 @@ impl Speaker {
                     let attributes = self.interner.intern(reach.attributes);
                     self.rib.announce(index, reach.family, &attributes, &reach.routes);
                 }
+                for family in update.disabled.iter() {
+                    self.disable(index, family, &update.faults);
+                }
                 if let Some(family) = update.end_of_rib {
                     self.rib.end_of_rib(index, family);
                 }
@@ -122,6 +125,22 @@ impl Speaker {
                 self.unsent = true;
             }
             _ => {}
+        }
+    }
+
+    /// RFC 4760 7: the family's routes go, and what comes of it later is ignored.
+    fn disable(&mut self, index: PeerIndex, family: Family, faults: &[wire::Fault]) {
+        self.rib.clear(index, family);
+        let Some(peer) = self.peer_mut(index) else { return };
+        let what = faults.iter().find(|fault| fault.treatment == wire::Treatment::Disable);
+        let what = what.map_or("malformed routes", |fault| fault.what);
+        peer.disabled = Some(format!("{family} is ignored until the session ends: {what}"));
+        if let Some(session) = &mut peer.session {
+            session.decode.families.remove(family);
+        }
+        if let Some(constrained) = peer.constrained.as_mut().filter(|_| family == Family::Rtc) {
+            constrained.stale = true;
+            self.unsent = true;
         }
     }
 
@@ -200,6 +219,7 @@ impl Speaker {
         };
         if let Some(peer) = self.peer_mut(index) {
             peer.session = Some(Session { way, agreed, decode, cursors });
+            peer.disabled = None;
             peer.constrained = agreed.families.contains(Family::Rtc).then(|| Constrained {
                 constraint: Constraint::default(),
                 stale: false,

@@ -5,8 +5,13 @@ use std::time::Instant;
 
 use super::{PeerSummary, RouteQuery, RouteView, Speaker, Which};
 use crate::rib::{PathAttributes, Seen};
-use crate::types::{Family, Route};
-use crate::wire::Binding;
+use crate::types::{Family, LabelField, Route};
+use crate::wire::{Binding, PmsiTunnel};
+
+/// Tunnel type (IANA).
+const VXLAN: u16 = 8;
+/// The same in the first Contrail releases.
+const VXLAN_FIRST: u16 = 37002;
 
 impl Speaker {
     /// All peers by address.
@@ -19,7 +24,7 @@ impl Speaker {
             .map(|(index, peer)| {
                 let counts = self.rib.counts(index);
                 let families: Vec<Family> =
-                    peer.session.map(|s| s.agreed.families.iter().collect()).unwrap_or_default();
+                    peer.session.map(|s| s.decode.families.iter().collect()).unwrap_or_default();
                 let sent = |family: &Family| {
                     let cursor = peer.session.map(|s| s.cursors[family.index()]);
                     let log = &self.own[family.index()];
@@ -37,7 +42,12 @@ impl Speaker {
                     families,
                     uptime_seconds: since
                         .map_or(0, |since| now.saturating_duration_since(since).as_secs()),
-                    last_error: peer.fsm.last_error().map(str::to_owned),
+                    last_error: peer
+                        .disabled
+                        .as_deref()
+                        .filter(|_| peer.session.is_some())
+                        .or(peer.fsm.last_error())
+                        .map(str::to_owned),
                 }
             })
             .collect();
@@ -98,6 +108,31 @@ fn reason(seen: &Seen<'_>) -> String {
     }
 }
 
+/// A label in the encapsulation that gives it its meaning: a network identifier in VXLAN.
+fn number(field: LabelField, attributes: &PathAttributes) -> u32 {
+    let vxlan = attributes.encapsulations().any(|kind| matches!(kind, VXLAN | VXLAN_FIRST));
+    if vxlan { field.vni() } else { field.label() }
+}
+
+fn labels(binding: &Binding, attributes: &PathAttributes) -> Vec<u32> {
+    match binding {
+        Binding::None => Vec::new(),
+        Binding::Label(label) => vec![*label],
+        Binding::Evpn(evpn) => {
+            let fields = [evpn.label].into_iter().chain(evpn.vrf_label);
+            fields.map(|field| number(field, attributes)).collect()
+        }
+    }
+}
+
+fn tunnel(pmsi: &PmsiTunnel, attributes: &PathAttributes) -> String {
+    let label = number(pmsi.label, attributes);
+    match pmsi.endpoint() {
+        Some(endpoint) => format!("ingress-replication {endpoint} {label}"),
+        None => format!("type-{} {label}", pmsi.kind),
+    }
+}
+
 fn view(
     route: Route,
     peer: IpAddr,
@@ -110,7 +145,9 @@ fn view(
         route,
         peer,
         next_hop: a.next_hop,
-        labels: binding.label().into_iter().collect(),
+        labels: labels(binding, a),
+        evpn: binding.evpn().copied(),
+        pmsi: a.pmsi.as_deref().map(|pmsi| tunnel(pmsi, a)),
         route_targets: a.route_targets().collect(),
         encapsulations: a.encapsulations().collect(),
         local_pref: a.local_pref,

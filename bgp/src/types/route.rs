@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Family, Membership, RouteDistinguisher};
+use super::{EvpnRoute, Family, Membership, RouteDistinguisher};
 
 /// What names a route within its family: two paths with the same key compete. Prefixes have no
 /// host bits.
@@ -18,6 +18,8 @@ pub enum Route {
     Vpnv4(RouteDistinguisher, Ipv4Net),
     /// A route of the family `vpnv6`.
     Vpnv6(RouteDistinguisher, Ipv6Net),
+    /// A route of the family `evpn`.
+    Evpn(RouteDistinguisher, EvpnRoute),
     /// A route of the family `rtc`.
     Rtc(Membership),
 }
@@ -40,6 +42,7 @@ impl Route {
             Route::Ipv6(_) => Family::Ipv6Unicast,
             Route::Vpnv4(..) => Family::Vpnv4,
             Route::Vpnv6(..) => Family::Vpnv6,
+            Route::Evpn(..) => Family::Evpn,
             Route::Rtc(_) => Family::Rtc,
         }
     }
@@ -48,7 +51,7 @@ impl Route {
     pub const fn rd(&self) -> Option<RouteDistinguisher> {
         match self {
             Route::Ipv4(_) | Route::Ipv6(_) | Route::Rtc(_) => None,
-            Route::Vpnv4(rd, _) | Route::Vpnv6(rd, _) => Some(*rd),
+            Route::Vpnv4(rd, _) | Route::Vpnv6(rd, _) | Route::Evpn(rd, _) => Some(*rd),
         }
     }
 
@@ -57,7 +60,8 @@ impl Route {
         match *self {
             Route::Ipv4(prefix) | Route::Vpnv4(_, prefix) => Some(prefix.into()),
             Route::Ipv6(prefix) | Route::Vpnv6(_, prefix) => Some(prefix.into()),
-            Route::Rtc(_) => None,
+            Route::Evpn(_, EvpnRoute::Prefix { prefix, .. }) => Some(prefix),
+            Route::Evpn(..) | Route::Rtc(_) => None,
         }
     }
 
@@ -69,15 +73,17 @@ impl Route {
             Route::Ipv6(prefix) => Route::Ipv6(prefix.trunc()),
             Route::Vpnv4(rd, prefix) => Route::Vpnv4(rd, prefix.trunc()),
             Route::Vpnv6(rd, prefix) => Route::Vpnv6(rd, prefix.trunc()),
+            Route::Evpn(rd, route) => Route::Evpn(rd, route.trunc()),
             Route::Rtc(_) => self,
         }
     }
 
-    /// Everything but the distinguisher, as text: the prefix, or the membership.
+    /// Everything but the distinguisher, as text: the prefix, the EVPN route, or the membership.
     pub fn destination(&self) -> String {
         match self {
             Route::Ipv4(prefix) | Route::Vpnv4(_, prefix) => prefix.to_string(),
             Route::Ipv6(prefix) | Route::Vpnv6(_, prefix) => prefix.to_string(),
+            Route::Evpn(_, route) => route.to_string(),
             Route::Rtc(membership) => membership.to_string(),
         }
     }

@@ -8,9 +8,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::as_path::AsPath;
 use super::notification::{self, Notification};
 use super::reader::Reader;
+use super::tunnel::{PmsiTunnel, Tunnel, TunnelEncapsulation};
 use super::update::{Fault, Treatment};
 use super::{DecodeContext, nlri};
-use crate::types::{Asn, Community, ExtCommunity, Family, LargeCommunity};
+use crate::types::{Asn, Community, ExtCommunity, Family, FamilySet, LargeCommunity, MacMobility};
 
 pub(super) const ORIGIN: u8 = 1;
 pub(super) const AS_PATH: u8 = 2;
@@ -27,6 +28,8 @@ pub(super) const MP_UNREACH: u8 = 15;
 pub(super) const EXT_COMMUNITIES: u8 = 16;
 pub(super) const AS4_PATH: u8 = 17;
 pub(super) const AS4_AGGREGATOR: u8 = 18;
+pub(super) const PMSI_TUNNEL: u8 = 22;
+pub(super) const TUNNEL_ENCAPSULATION: u8 = 23;
 pub(super) const LARGE_COMMUNITIES: u8 = 32;
 
 pub(super) const OPTIONAL: u8 = 0x80;
@@ -102,6 +105,10 @@ pub struct PathAttributes {
     pub originator_id: Option<Ipv4Addr>,
     /// CLUSTER_LIST (RFC 4456), latest first.
     pub cluster_list: Vec<Ipv4Addr>,
+    /// PMSI TUNNEL, of EVPN multicast routes (RFC 6514).
+    pub pmsi: Option<Box<PmsiTunnel>>,
+    /// TUNNEL ENCAPSULATION (RFC 9012).
+    pub tunnels: Option<TunnelEncapsulation>,
     /// The rest, by type code.
     pub unknown: Vec<UnknownAttribute>,
 }
@@ -129,6 +136,8 @@ impl PathAttributes {
             large_communities: Vec::new(),
             originator_id: None,
             cluster_list: Vec::new(),
+            pmsi: None,
+            tunnels: None,
             unknown: Vec::new(),
         }
     }
@@ -138,9 +147,20 @@ impl PathAttributes {
         self.ext_communities.iter().filter_map(|community| community.as_route_target())
     }
 
-    /// Tunnel types of the encapsulation communities.
+    /// Tunnel types of the encapsulation communities, then those of tunnels to the next hop
+    /// (RFC 9012 4.1: a community stands for such a tunnel).
     pub fn encapsulations(&self) -> impl Iterator<Item = u16> {
-        self.ext_communities.iter().filter_map(|community| community.as_encapsulation())
+        let communities = self.ext_communities.iter().filter_map(|c| c.as_encapsulation());
+        let to_next_hop =
+            |tunnel: &Tunnel| tunnel.endpoint.is_none_or(|end| end.to_canonical() == self.next_hop);
+        let tunnels = self.tunnels.iter().flat_map(TunnelEncapsulation::tunnels);
+        communities.chain(tunnels.filter(to_next_hop).map(|tunnel| tunnel.kind))
+    }
+
+    /// How often the route has moved; never, if it does not say so (RFC 7432 7.7).
+    pub fn mobility(&self) -> MacMobility {
+        let all = self.ext_communities.iter().filter_map(|c| c.as_mac_mobility());
+        all.max().unwrap_or_default()
     }
 }
 
@@ -149,7 +169,15 @@ pub(super) struct Multiprotocol {
     pub family: Family,
     /// `None` in MP_UNREACH_NLRI.
     pub next_hop: Option<IpAddr>,
-    pub routes: Vec<nlri::Nlri>,
+    pub routes: nlri::Routes,
+}
+
+impl Multiprotocol {
+    /// Whether nothing at all stood there.
+    pub(super) fn is_empty(&self) -> bool {
+        let nlri::Routes { all, contradictory, unusable } = &self.routes;
+        all.is_empty() && contradictory.is_empty() && unusable.is_none()
+    }
 }
 
 /// The attributes of one UPDATE before it is known whether they suffice.
@@ -159,6 +187,8 @@ pub(super) struct Block {
     pub reach: Option<Multiprotocol>,
     pub unreach: Option<Multiprotocol>,
     pub faults: Vec<Fault>,
+    /// Families whose routes could not be told apart.
+    pub disabled: FamilySet,
     /// How many attributes stood there.
     pub count: usize,
     seen: [u64; 4],
@@ -181,6 +211,7 @@ impl Block {
             reach: None,
             unreach: None,
             faults: Vec::new(),
+            disabled: FamilySet::default(),
             count: 0,
             seen: [0; 4],
             as4_path: None,
@@ -307,6 +338,14 @@ impl Block {
                 }
                 a.large_communities = sorted(communities.iter().map(large));
             }
+            PMSI_TUNNEL => {
+                let tunnel = PmsiTunnel::decode(value);
+                a.pmsi = Some(Box::new(tunnel.ok_or((Withdraw, "malformed PMSI TUNNEL"))?));
+            }
+            TUNNEL_ENCAPSULATION => {
+                let tunnels = TunnelEncapsulation::decode(value);
+                a.tunnels = Some(tunnels.ok_or((Withdraw, "malformed TUNNEL ENCAPSULATION"))?);
+            }
             // RFC 6793 4.1, 6: only between speakers of different widths.
             AS4_PATH | AS4_AGGREGATOR if context.four_octet_as => {
                 return Err((Discard, "AS4 attribute from a four-octet speaker"));
@@ -352,24 +391,46 @@ impl Block {
             self.fault(code, Treatment::Discard, "routes of a family that was not negotiated");
             return Ok(());
         };
-        let mut routes = Vec::new();
-        nlri::decode(family, r.rest(), &mut routes).map_err(|_| broken())?;
-        let next_hop = match next_hop.map(|octets| mp_next_hop(family, octets)) {
-            Some(None) => return Err(broken()),
-            Some(Some(next_hop)) => {
-                if !usable(next_hop) {
-                    self.fault(code, Treatment::Withdraw, "next hop that no host can have");
-                }
-                Some(next_hop)
+        let next_hop = next_hop.map(|octets| mp_next_hop(family, octets));
+        let routes = nlri::decode(family, r.rest());
+        let (routes, next_hop) = match (routes, next_hop) {
+            (Ok(routes), None) => (routes, None),
+            (Ok(routes), Some(Some(next_hop))) => (routes, Some(next_hop)),
+            (Err(what), _) => return self.disable(family, code, what, context, broken),
+            (Ok(_), Some(None)) => {
+                let what = "next hop of a length that the family does not have";
+                return self.disable(family, code, what, context, broken);
             }
-            None => None,
         };
+        if next_hop.is_some_and(|next_hop| !usable(next_hop)) {
+            self.fault(code, Treatment::Withdraw, "next hop that no host can have");
+        }
+        if let Some(what) = routes.unusable {
+            self.fault(code, Treatment::Skip, what);
+        }
         let multiprotocol = Some(Multiprotocol { family, next_hop, routes });
         if code == MP_REACH {
             self.reach = multiprotocol;
         } else {
             self.unreach = multiprotocol;
         }
+        Ok(())
+    }
+
+    /// RFC 7606 2, 5.3: the session goes on without the family, unless it is the only one.
+    fn disable(
+        &mut self,
+        family: Family,
+        code: u8,
+        what: &'static str,
+        context: &DecodeContext,
+        broken: impl Fn() -> Notification,
+    ) -> Result<(), Notification> {
+        if context.families.len() == 1 {
+            return Err(broken());
+        }
+        self.disabled.insert(family);
+        self.fault(code, Treatment::Disable, what);
         Ok(())
     }
 
@@ -437,8 +498,8 @@ pub(super) fn class(code: u8) -> Option<u8> {
     match code {
         ORIGIN | AS_PATH | NEXT_HOP | LOCAL_PREF | ATOMIC_AGGREGATE => Some(TRANSITIVE),
         MED | ORIGINATOR_ID | CLUSTER_LIST | MP_REACH | MP_UNREACH => Some(OPTIONAL),
-        AGGREGATOR | COMMUNITIES | EXT_COMMUNITIES | AS4_PATH | AS4_AGGREGATOR
-        | LARGE_COMMUNITIES => Some(OPTIONAL | TRANSITIVE),
+        AGGREGATOR | COMMUNITIES | EXT_COMMUNITIES | AS4_PATH | AS4_AGGREGATOR | PMSI_TUNNEL
+        | TUNNEL_ENCAPSULATION | LARGE_COMMUNITIES => Some(OPTIONAL | TRANSITIVE),
         _ => None,
     }
 }
@@ -455,13 +516,13 @@ fn mp_next_hop(family: Family, octets: &[u8]) -> Option<IpAddr> {
         Family::Vpnv4 => &[12, 24, 48],
         // RFC 4659 3.2.1.
         Family::Vpnv6 => &[24, 48],
-        // RFC 4684 5.
-        Family::Rtc => &[4, 16],
+        // RFC 7432 7, RFC 4684 5.
+        Family::Evpn | Family::Rtc => &[4, 16],
     };
     if !legal.contains(&octets.len()) {
         return None;
     }
-    let address = if family.is_vpn() { octets.get(8..)? } else { octets };
+    let address = if family.has_distinguished_next_hop() { octets.get(8..)? } else { octets };
     match address.first_chunk::<16>() {
         Some(address) => Some(IpAddr::from(*address).to_canonical()),
         None => <[u8; 4]>::try_from(address).ok().map(IpAddr::from),

@@ -9,7 +9,7 @@ use super::as_path::AsPath;
 use super::attribute::{
     AGGREGATOR, AS_PATH, AS4_AGGREGATOR, AS4_PATH, ATOMIC_AGGREGATE, CLUSTER_LIST, COMMUNITIES,
     EXT_COMMUNITIES, EXTENDED, LARGE_COMMUNITIES, LOCAL_PREF, MED, MP_REACH, MP_UNREACH, NEXT_HOP,
-    ORIGIN, ORIGINATOR_ID, PARTIAL, PathAttributes, class,
+    ORIGIN, ORIGINATOR_ID, PARTIAL, PMSI_TUNNEL, PathAttributes, TUNNEL_ENCAPSULATION, class,
 };
 use super::nlri::{self, Nlri};
 use super::{MAX_MESSAGE, UPDATE};
@@ -187,14 +187,22 @@ fn put_attributes(
         put(AS4_AGGREGATOR, &value, out);
     }
     let mut unknown = a.unknown.iter().peekable();
-    while let Some(low) = unknown.next_if(|u| u.code < LARGE_COMMUNITIES) {
-        put_raw(low.flags | PARTIAL, low.code, &low.value, out);
+    // RFC 4271 5: whoever passes on what it does not know marks it as partial.
+    let mut pass_below = |code: u16, out: &mut Vec<u8>| {
+        while let Some(u) = unknown.next_if(|u| u16::from(u.code) < code) {
+            put_raw(u.flags | PARTIAL, u.code, &u.value, out);
+        }
+    };
+    pass_below(PMSI_TUNNEL.into(), out);
+    if let Some(pmsi) = &a.pmsi {
+        put(PMSI_TUNNEL, &pmsi.encode(), out);
     }
+    if let Some(tunnels) = &a.tunnels {
+        put(TUNNEL_ENCAPSULATION, tunnels.octets(), out);
+    }
+    pass_below(LARGE_COMMUNITIES.into(), out);
     put_set(LARGE_COMMUNITIES, &a.large_communities, large_octets, out);
-    for high in unknown {
-        // RFC 4271 5: whoever passes on what it does not know marks it as partial.
-        put_raw(high.flags | PARTIAL, high.code, &high.value, out);
-    }
+    pass_below(256, out);
 }
 
 /// A set of communities: sorted, without duplicates, absent when empty.
@@ -252,8 +260,7 @@ fn wide(code: u8) -> u8 {
 
 /// Length and next hop of MP_REACH_NLRI.
 fn put_next_hop(family: Family, next_hop: IpAddr, out: &mut Vec<u8>) {
-    // RFC 4364 4.3.4, RFC 4659 3.2.1: the distinguisher of a next hop is 0.
-    let distinguisher: &[u8] = if family.is_vpn() { &[0; 8] } else { &[] };
+    let distinguisher: &[u8] = if family.has_distinguished_next_hop() { &[0; 8] } else { &[] };
     let (v4, v6);
     let address: &[u8] = match (family.afi_safi().0, next_hop) {
         // RFC 4659 3.2.1.2: IPv6 routes through an IPv4 underlay.

@@ -7,20 +7,24 @@
 pub mod as_path;
 pub mod attribute;
 pub mod encode;
+pub mod evpn;
 pub mod nlri;
 pub mod notification;
 pub mod open;
 mod reader;
 pub mod refresh;
+pub mod tunnel;
 pub mod update;
 
 pub use as_path::{AsPath, Segment};
 pub use attribute::{Aggregator, Origin, PathAttributes, UnknownAttribute};
 pub use encode::{EncodeContext, EncodeError, encode_end_of_rib, encode_reach, encode_unreach};
+pub use evpn::EvpnBinding;
 pub use nlri::{Binding, Nlri};
 pub use notification::Notification;
 pub use open::{Capability, Local, Negotiated, Open};
 pub use refresh::RouteRefresh;
+pub use tunnel::{PmsiTunnel, Tunnel, TunnelEncapsulation};
 pub use update::{Fault, Reach, Treatment, Unreach, Update};
 
 use crate::types::{Asn, FamilySet};

@@ -1,8 +1,9 @@
 //! Routes as they stand in UPDATE: prefixes of addresses, with label and route distinguisher in
-//! VPN families, and of route target memberships.
+//! VPN families; EVPN routes; route target memberships.
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::evpn::{self, Decoded, EvpnBinding};
 use super::reader::Reader;
 use crate::types::{Family, Membership, Route, RouteDistinguisher};
 
@@ -25,11 +26,13 @@ pub struct Nlri {
 /// What a route is bound to: everything in its NLRI that does not name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Binding {
-    /// Nothing: unicast routes, memberships, and all withdrawals, whose labels mean nothing (RFC 8277 2.4).
+    /// Nothing: unicast routes, EVPN types 3 and 4, memberships, and all withdrawals, whose labels mean nothing (RFC 8277 2.4).
     #[default]
     None,
     /// The label of a VPN route, 20 bits.
     Label(u32),
+    /// What EVPN routes of types 1, 2 and 5 have.
+    Evpn(Box<EvpnBinding>),
 }
 
 impl Nlri {
@@ -49,24 +52,40 @@ impl Binding {
     pub fn label(&self) -> Option<u32> {
         match self {
             Binding::Label(label) => Some(*label),
-            Binding::None => None,
+            Binding::None | Binding::Evpn(_) => None,
+        }
+    }
+
+    /// What stands beside an EVPN route.
+    pub fn evpn(&self) -> Option<&EvpnBinding> {
+        match self {
+            Binding::Evpn(binding) => Some(binding),
+            Binding::None | Binding::Label(_) => None,
         }
     }
 }
 
-/// Reads routes to the end of `bytes`, appending to `out`.
+/// The routes of one attribute or field.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    pub all: Vec<Nlri>,
+    /// Those that contradict themselves: to be withdrawn, whatever the attribute says.
+    pub contradictory: Vec<Route>,
+    /// Why some were passed over.
+    pub unusable: Option<&'static str>,
+}
+
+/// Reads routes to the end of `bytes`.
 ///
 /// # Errors
 /// A length that the family cannot have or that exceeds `bytes`: nothing after it can be read.
-pub(super) fn decode(
-    family: Family,
-    bytes: &[u8],
-    out: &mut Vec<Nlri>,
-) -> Result<(), &'static str> {
+pub(super) fn decode(family: Family, bytes: &[u8]) -> Result<Routes, &'static str> {
     const TOO_LONG: &str = "prefix of impossible length";
+    let mut routes = Routes::default();
     let mut r = Reader::new(bytes);
+    // The first octet is the length in bits, of EVPN routes their type.
     while let Some(bits) = r.u8() {
-        out.push(match family {
+        routes.all.push(match family {
             Family::Ipv4Unicast => {
                 Nlri::plain(Route::Ipv4(prefix_v4(&mut r, bits).ok_or(TOO_LONG)?))
             }
@@ -83,6 +102,23 @@ pub(super) fn decode(
                 let prefix = prefix_v6(&mut r, bits).ok_or(TOO_LONG)?;
                 Nlri::labelled(Route::Vpnv6(rd, prefix), label)
             }
+            Family::Evpn => {
+                let length = r.u8().map(usize::from);
+                let value = length.and_then(|length| r.take(length));
+                match evpn::decode(bits, value.ok_or("EVPN route longer than the attribute")?) {
+                    Decoded::Route(nlri) => nlri,
+                    Decoded::Contradictory(route) => {
+                        routes.contradictory.push(route);
+                        routes.unusable = Some("EVPN prefix with both ESI and gateway");
+                        continue;
+                    }
+                    Decoded::Unusable(what) => {
+                        routes.unusable = Some(what);
+                        continue;
+                    }
+                    Decoded::Unknown => continue,
+                }
+            }
             Family::Rtc => {
                 let octets = octets::<12>(&mut r, bits).ok_or(TOO_LONG)?;
                 let membership = Membership::from_prefix(octets, bits);
@@ -90,7 +126,7 @@ pub(super) fn decode(
             }
         });
     }
-    Ok(())
+    Ok(routes)
 }
 
 /// Appends one route; a VPN route without label is written as a withdrawal.
@@ -112,6 +148,7 @@ pub(super) fn encode(nlri: &Nlri, out: &mut Vec<u8>) {
             put_vpn_head(prefix.prefix_len(), &nlri.binding, rd, out);
             put_address(prefix.prefix_len(), &prefix.network().octets(), out);
         }
+        Route::Evpn(rd, route) => evpn::encode(rd, &route, &nlri.binding, out),
         Route::Rtc(membership) => {
             out.push(membership.bits());
             put_address(membership.bits(), &membership.octets(), out);

@@ -41,4 +41,8 @@ impl<'a> Reader<'a> {
     pub(super) fn u24(&mut self) -> Option<u32> {
         self.array().map(|[a, b, c]| u32::from_be_bytes([0, a, b, c]))
     }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
 }

@@ -5,7 +5,7 @@ use super::nlri::{self, Nlri};
 use super::notification::{self, Notification};
 use super::reader::Reader;
 use super::{DecodeContext, as_path::Segment};
-use crate::types::{Family, Route};
+use crate::types::{Esi, EvpnRoute, Family, FamilySet, LabelField, Route};
 
 /// A decoded UPDATE. Withdrawals are to be applied first (RFC 4271 4.3: a route in both fields is
 /// announced).
@@ -17,6 +17,8 @@ pub struct Update {
     pub reach: Vec<Reach>,
     /// The family that this message marks as complete, and then nothing else (RFC 4724 2).
     pub end_of_rib: Option<Family>,
+    /// Families that the session goes on without: their routes are withdrawn, later ones ignored.
+    pub disabled: FamilySet,
     /// What was wrong and how it was treated; empty for a sound message.
     pub faults: Vec<Fault>,
 }
@@ -56,10 +58,14 @@ pub struct Fault {
 /// [`Message::decode`](super::Message::decode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Treatment {
+    /// A route that cannot be used is passed over, or withdrawn if it can be named.
+    Skip,
     /// The attribute is as if absent.
     Discard,
     /// All routes of the message are withdrawn.
     Withdraw,
+    /// The family's routes are withdrawn, and its routes ignored until the session ends.
+    Disable,
 }
 
 impl Update {
@@ -94,11 +100,9 @@ impl Update {
 
 /// The fields outside the attributes.
 fn plain_routes(bytes: &[u8]) -> Result<Vec<Nlri>, Notification> {
-    let mut routes = Vec::new();
-    nlri::decode(Family::Ipv4Unicast, bytes, &mut routes)
-        // RFC 4271 6.3, RFC 7606 5.3.
-        .map_err(|_| Notification::new(notification::UPDATE, 10))?;
-    Ok(routes)
+    // RFC 4271 6.3, RFC 7606 5.3.
+    let routes = nlri::decode(Family::Ipv4Unicast, bytes);
+    routes.map(|routes| routes.all).map_err(|_| Notification::new(notification::UPDATE, 10))
 }
 
 /// RFC 4724 2: an empty UPDATE for IPv4 unicast, else one with an empty MP_UNREACH_NLRI alone.
@@ -110,7 +114,7 @@ fn end_of_rib(no_plain: bool, block: &Block, context: &DecodeContext) -> Option<
         (0, _) if block.faults.is_empty() => {
             Some(Family::Ipv4Unicast).filter(|family| context.families.contains(*family))
         }
-        (1, Some(unreach)) if unreach.routes.is_empty() => Some(unreach.family),
+        (1, Some(unreach)) if unreach.is_empty() => Some(unreach.family),
         _ => None,
     }
 }
@@ -150,7 +154,7 @@ fn assemble(
     withdraw: bool,
     context: &DecodeContext,
 ) -> Update {
-    let mut update = Update { faults: block.faults, ..Update::default() };
+    let mut update = Update { faults: block.faults, disabled: block.disabled, ..Update::default() };
     let plain_family = Family::Ipv4Unicast;
     let negotiated = context.families.contains(plain_family);
     let plain = !withdrawn.is_empty() || !announced.is_empty();
@@ -162,38 +166,58 @@ fn assemble(
         });
     }
     let keys = |routes: Vec<Nlri>| routes.into_iter().map(|nlri| nlri.route).collect::<Vec<_>>();
-    let mut unreach = |family, routes: Vec<Nlri>| {
+    let mut unreach = |family, routes: Vec<Route>| {
         if !routes.is_empty() {
-            update.unreach.push(Unreach { family, routes: keys(routes) });
+            update.unreach.push(Unreach { family, routes });
         }
     };
     if negotiated {
-        unreach(plain_family, withdrawn);
+        unreach(plain_family, keys(withdrawn));
     }
     if let Some(mp) = block.unreach {
-        unreach(mp.family, mp.routes);
+        unreach(mp.family, mp.routes.contradictory);
+        unreach(mp.family, keys(mp.routes.all));
     }
     let mut attributes = block.attributes;
     let announced = if negotiated { announced } else { Vec::new() };
-    if let Some(mp) = block.reach {
+    if let Some(mut mp) = block.reach {
+        unreach(mp.family, mp.routes.contradictory);
+        if mp.family == Family::Evpn {
+            unreach(mp.family, nowhere(&mut mp.routes.all, &attributes));
+        }
         if withdraw {
-            unreach(mp.family, mp.routes);
-        } else if let (Some(next_hop), false) = (mp.next_hop, mp.routes.is_empty()) {
+            unreach(mp.family, keys(mp.routes.all));
+        } else if let (Some(next_hop), false) = (mp.next_hop, mp.routes.all.is_empty()) {
             // A copy only where plain routes share the attributes.
             let attributes = if announced.is_empty() {
                 PathAttributes { next_hop, ..std::mem::take(&mut attributes) }
             } else {
                 PathAttributes { next_hop, ..attributes.clone() }
             };
-            update.reach.push(Reach { family: mp.family, attributes, routes: mp.routes });
+            update.reach.push(Reach { family: mp.family, attributes, routes: mp.routes.all });
         }
     }
     if !announced.is_empty() {
         if withdraw {
-            unreach(plain_family, announced);
+            unreach(plain_family, keys(announced));
         } else {
             update.reach.push(Reach { family: plain_family, attributes, routes: announced });
         }
     }
     update
+}
+
+/// Takes out EVPN prefixes that lead nowhere: without segment, gateway, router's MAC and label
+/// they are to be withdrawn (RFC 9136 3.2).
+fn nowhere(routes: &mut Vec<Nlri>, attributes: &PathAttributes) -> Vec<Route> {
+    if attributes.ext_communities.iter().any(|c| c.as_router_mac().is_some()) {
+        return Vec::new();
+    }
+    let nowhere = |nlri: &mut Nlri| {
+        let binding = nlri.binding.evpn().is_some_and(|b| {
+            b.esi == Esi::ZERO && b.gateway.is_none() && b.label == LabelField::default()
+        });
+        matches!(nlri.route, Route::Evpn(_, EvpnRoute::Prefix { .. })) && binding
+    };
+    routes.extract_if(.., nowhere).map(|nlri| nlri.route).collect()
 }

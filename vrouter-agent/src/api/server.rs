@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bgp::io::Handle;
 use bgp::speaker::{PeerSummary, RouteQuery, RouteView, Which};
-use bgp::types::Family;
+use bgp::types::{Esi, Family};
 use config::api::{ApplyRequest, BgpRouteRow, BgpSummaryRow, ErrorReply, path};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -203,6 +203,13 @@ fn route_row(route: RouteView) -> BgpRouteRow {
         peer: Some(route.peer),
         next_hop: route.next_hop,
         labels: route.labels,
+        esi: route
+            .evpn
+            .map(|evpn| evpn.esi)
+            .filter(|esi| *esi != Esi::ZERO)
+            .map(|esi| esi.to_string()),
+        gateway: route.evpn.and_then(|evpn| evpn.gateway),
+        pmsi: route.pmsi,
         route_targets: route.route_targets.iter().map(ToString::to_string).collect(),
         encapsulations: route.encapsulations.iter().map(|kind| tunnel_type(*kind)).collect(),
         local_pref: route.local_pref,

@@ -73,7 +73,7 @@ fn memberships_go_first_and_vpn_routes_wait_for_the_peers() {
     assert_eq!(told(&mut rig, connection), [""; 0], "more may come");
     assert_eq!(rig.speaker.summary(rig.now)[0].advertised, 2);
     rig.give(connection, &end_of(RTC));
-    let asked = ["+10.1.0.0/16", "vpnv4", "+2001:db8:1::/48", "vpnv6"];
+    let asked = ["+10.1.0.0/16", "vpnv4", "+2001:db8:1::/48", "vpnv6", "evpn"];
     assert_eq!(told(&mut rig, connection), asked);
     assert_eq!(rig.speaker.summary(rig.now)[0].advertised, 4);
     let query = RouteQuery { family: Family::Vpnv4, which: Which::Advertised, peer: None };
@@ -95,7 +95,7 @@ fn a_peer_that_never_ends_its_memberships_is_waited_for_half_a_minute() {
     assert!(rig.speaker.next_timeout().unwrap() <= rig.now + Duration::from_secs(1));
     rig.now += Duration::from_secs(1);
     rig.speaker.tick(rig.now);
-    assert_eq!(told(&mut rig, connection), ["+10.2.0.0/16", "vpnv4", "vpnv6"]);
+    assert_eq!(told(&mut rig, connection), ["+10.2.0.0/16", "vpnv4", "vpnv6", "evpn"]);
 }
 
 #[test]

@@ -34,6 +34,10 @@ fn tame(nlri: &mut Nlri) {
         let [_, kind, a, b, c, d, e, f] = rd.octets();
         RouteDistinguisher::from_octets([0, kind % 3, a, b, c, d, e, f])
     });
+    if let Route::Evpn(_, route) = nlri.route {
+        nlri.route = Route::Evpn(rd.unwrap(), route);
+        return;
+    }
     let prefix = match nlri.route.prefix().unwrap() {
         IpNet::V4(prefix) => {
             let [_, b, c, d] = prefix.addr().octets();
