@@ -10,7 +10,8 @@ import subprocess
 
 from .net import check, sh
 
-FAMILIES = {"ipv4": "ipv4-unicast", "vpnv4": "l3vpn-ipv4-unicast"}
+FAMILIES = {"ipv4": "ipv4-unicast", "ipv6": "ipv6-unicast", "vpnv4": "l3vpn-ipv4-unicast", "vpnv6": "l3vpn-ipv6-unicast",
+            "evpn": "l2vpn-evpn", "rtc": "rtc"}
 
 
 class GoBgp:
@@ -61,6 +62,10 @@ class GoBgp:
             words += ["encap", kind]
         self.run(*words, *(["nexthop", nexthop] if nexthop else []))
 
+    def evpn(self, *words, rt, rd="64512:2", encap="vxlan", nexthop="192.0.2.2"):
+        """`words` in gobgp's own grammar of EVPN routes."""
+        self.run("global", "rib", "add", "-a", "evpn", *words, "rd", rd, "rt", rt, *(["encap", encap] if encap else []), "nexthop", nexthop)
+
     def delete(self, prefix, label=None, rd=None, family="vpnv4"):
         words = ["global", "rib", "del", "-a", family, prefix]
         for word, value in (("label", label), ("rd", rd)):
@@ -106,9 +111,9 @@ def parse_gobgp(tree):
 
 
 class Bird:
-    """BIRD as a VPN table and reflector. `extra` is more configuration, such as static VPN routes."""
+    """BIRD as a VPN table and reflector. `top` is more configuration, `extra` more channels of its session."""
 
-    def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, routes=(), port=1792, name="bird"):
+    def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, routes=(), port=1792, name="bird", top="", extra=""):
         self.lab, self.namespace, self.address, self.port, self.name = lab, namespace, address, port, name
         namespace.address(f"{address}/32")
         directory = lab.directory / name
@@ -124,7 +129,7 @@ protocol direct {{ ipv4; }}
 protocol static mine {{
   vpn4 {{ table vpntab4; }};
 {statics}}}
-protocol bgp peer_gw {{
+{top}protocol bgp peer_gw {{
   local {address} port {port} as {asn};
   neighbor {neighbor} as {neighbor_asn};
   strict bind yes;
@@ -132,7 +137,7 @@ protocol bgp peer_gw {{
   passive yes;
   rr client;
   vpn4 mpls {{ table vpntab4; import all; export all; next hop keep; gateway recursive; igp table master4; }};
-}}
+{extra}}}
 """)
         self.process = None
 
@@ -184,7 +189,7 @@ protocol bgp peer_gw {{
 class Frr:
     """FRR's bgpd alone (-Z): VPN tables, and a default instance that exports `networks` and imports by route target."""
 
-    def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, rt, rd, label, networks=(), port=1791, name="frr"):
+    def __init__(self, lab, namespace, address, asn, neighbor, neighbor_asn, rt, rd, label, networks=(), port=1791, name="frr", extra=""):
         self.lab, self.namespace, self.address, self.asn, self.port, self.name = lab, namespace, address, asn, port, name
         self.neighbor = neighbor
         namespace.address(f"{address}/32")
@@ -221,7 +226,7 @@ router bgp {asn}
   neighbor {neighbor} activate
   neighbor {neighbor} route-map L3VPN in
  exit-address-family
-!
+{extra}!
 """)
         # bgpd gives its privileges up and must still reach its own directory.
         shutil.chown(self.directory, "frr", "frr")

@@ -31,7 +31,8 @@ use crate::wire::{Binding, DecodeContext, Local, Negotiated, Nlri};
 pub const SEND_WINDOW: usize = 128 * 1024;
 /// A connection that takes nothing for this long is closed (RFC 9687 gives the same least time).
 pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
-/// How long VPN routes wait for the peer to say which ones it wants (RFC 4684 6), at most.
+/// How long VPN routes wait for the peer to say which ones it wants (RFC 4684 6), at most. Peers
+/// that do not mark the end of their routes are not waited for.
 pub const MEMBERSHIP_TIME: Duration = Duration::from_secs(30);
 /// Communities of a route of our own that always fit an UPDATE.
 const MOST_COMMUNITIES: usize = 400;

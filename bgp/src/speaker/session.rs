@@ -223,7 +223,8 @@ impl Speaker {
             peer.constrained = agreed.families.contains(Family::Rtc).then(|| Constrained {
                 constraint: Constraint::default(),
                 stale: false,
-                held_until: Some(now + MEMBERSHIP_TIME),
+                // Who will not say that it has asked for everything is told as it asks.
+                held_until: agreed.end_of_rib.then_some(now + MEMBERSHIP_TIME),
             });
         }
         self.rib.peer_up(index, source);

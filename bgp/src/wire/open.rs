@@ -70,6 +70,8 @@ pub struct Negotiated {
     pub four_octet_as: bool,
     /// The peer answers ROUTE-REFRESH.
     pub refresh: bool,
+    /// The peer marks the end of its routes (RFC 4724 3: it does so if it has the capability).
+    pub end_of_rib: bool,
 }
 
 impl Open {
@@ -148,6 +150,7 @@ impl Open {
             families,
             four_octet_as: has(|c| matches!(c, Capability::FourOctetAs(_))),
             refresh: has(|c| matches!(c, Capability::RouteRefresh)),
+            end_of_rib: has(|c| matches!(c, Capability::Other { code: GRACEFUL_RESTART, .. })),
         })
     }
 

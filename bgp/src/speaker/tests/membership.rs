@@ -98,6 +98,26 @@ fn a_peer_that_never_ends_its_memberships_is_waited_for_half_a_minute() {
     assert_eq!(told(&mut rig, connection), ["+10.2.0.0/16", "vpnv4", "vpnv6", "evpn"]);
 }
 
+/// Without the capability of RFC 4724 there is no End-of-RIB to wait for: gobgpd sends none.
+#[test]
+fn a_peer_that_marks_no_end_is_told_as_it_asks() {
+    let mut rig = rig();
+    let connection = rig.connect(2);
+    let bytes = Puppets::open(2, 64512);
+    let Ok(Message::Open(mut open)) = Message::decode(&bytes, &DecodeContext::default()) else {
+        panic!("an OPEN")
+    };
+    open.capabilities.retain(|c| !matches!(c, wire::Capability::Other { code: 64, .. }));
+    let mut bytes = Vec::new();
+    open.encode(&mut bytes);
+    encode_keepalive(&mut bytes);
+    rig.give(connection, &bytes);
+    let first = told(&mut rig, connection);
+    assert_eq!(first[2..], ["rtc", "ipv4", "ipv6", "vpnv4", "vpnv6", "evpn"]);
+    rig.give(connection, &asks(&["1:2"], &[]));
+    assert_eq!(told(&mut rig, connection), ["+10.2.0.0/16"]);
+}
+
 #[test]
 fn other_memberships_bring_and_take_just_the_difference() {
     let mut rig = rig();
