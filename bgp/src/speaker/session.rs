@@ -135,11 +135,14 @@ impl Speaker {
         let what = faults.iter().find(|fault| fault.treatment == wire::Treatment::Disable);
         let what = what.map_or("malformed routes", |fault| fault.what);
         peer.disabled = Some(format!("{family} is ignored until the session ends: {what}"));
-        if let Some(session) = &mut peer.session {
-            session.decode.families.remove(family);
-        }
-        if let Some(constrained) = peer.constrained.as_mut().filter(|_| family == Family::Rtc) {
-            constrained.stale = true;
+        let Some(session) = &mut peer.session else { return };
+        session.decode.families.remove(family);
+        if family == Family::Rtc {
+            // As if it had never been negotiated: the peer is told of everything.
+            peer.constrained = None;
+            for family in Family::ALL.into_iter().filter(|family| family.is_vpn()) {
+                session.cursors[family.index()].rewind();
+            }
             self.unsent = true;
         }
     }

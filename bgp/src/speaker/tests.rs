@@ -314,6 +314,9 @@ fn a_new_set_of_peers_touches_only_what_changed() {
     assert!(world.news[1].contains(&down));
 }
 
+/// The speaker's address on sessions with puppets, which is not its identifier.
+const OWN: u8 = 99;
+
 /// A speaker and peers that are nothing but octets.
 struct Puppets {
     speaker: Speaker,
@@ -343,7 +346,7 @@ impl Puppets {
 
     fn connect(&mut self, id: u8) -> ConnectionId {
         let (local, remote) =
-            (SocketAddr::new(address(1), 179), SocketAddr::new(address(id), 3000));
+            (SocketAddr::new(address(OWN), 179), SocketAddr::new(address(id), 3000));
         let accepted = self.speaker.accepted(local, remote, self.now).expect("a welcome peer");
         accepted.connection
     }
@@ -487,7 +490,7 @@ fn loops_are_kept_but_not_used() {
     );
     let cluster = PathAttributes { cluster_list: ours.into_iter().collect(), ..path(2, &[]) };
     rig.give(inside, &reach(&cluster, "10.3.0.0/16", 16));
-    rig.give(inside, &reach(&path(1, &[]), "10.4.0.0/16", 16));
+    rig.give(inside, &reach(&path(OWN, &[]), "10.4.0.0/16", 16));
     let summary = rig.speaker.summary(rig.now);
     assert_eq!((summary[0].received, summary[0].accepted), (3, 0));
     assert_eq!((summary[1].received, summary[1].accepted), (1, 0));

@@ -170,14 +170,8 @@ pub(super) struct Multiprotocol {
     /// `None` in MP_UNREACH_NLRI.
     pub next_hop: Option<IpAddr>,
     pub routes: nlri::Routes,
-}
-
-impl Multiprotocol {
-    /// Whether nothing at all stood there.
-    pub(super) fn is_empty(&self) -> bool {
-        let nlri::Routes { all, contradictory, unusable } = &self.routes;
-        all.is_empty() && contradictory.is_empty() && unusable.is_none()
-    }
+    /// Whether no route at all stood there, of whatever type.
+    pub empty: bool,
 }
 
 /// The attributes of one UPDATE before it is known whether they suffice.
@@ -408,7 +402,7 @@ impl Block {
         if let Some(what) = routes.unusable {
             self.fault(code, Treatment::Skip, what);
         }
-        let multiprotocol = Some(Multiprotocol { family, next_hop, routes });
+        let multiprotocol = Some(Multiprotocol { family, next_hop, routes, empty: r.is_empty() });
         if code == MP_REACH {
             self.reach = multiprotocol;
         } else {

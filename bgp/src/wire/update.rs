@@ -114,7 +114,7 @@ fn end_of_rib(no_plain: bool, block: &Block, context: &DecodeContext) -> Option<
         (0, _) if block.faults.is_empty() => {
             Some(Family::Ipv4Unicast).filter(|family| context.families.contains(*family))
         }
-        (1, Some(unreach)) if unreach.is_empty() => Some(unreach.family),
+        (1, Some(unreach)) if unreach.empty => Some(unreach.family),
         _ => None,
     }
 }

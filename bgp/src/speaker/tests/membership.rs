@@ -81,7 +81,7 @@ fn memberships_go_first_and_vpn_routes_wait_for_the_peers() {
         rig.speaker.routes(&query).iter().map(|view| view.route.destination()).collect();
     assert_eq!(shown, ["10.1.0.0/16"]);
     let query = RouteQuery { family: RTC, which: Which::Advertised, peer: None };
-    assert_eq!(rig.speaker.routes(&query)[0].next_hop, address(1), "ourselves, on this session");
+    assert_eq!(rig.speaker.routes(&query)[0].next_hop, address(OWN), "ourselves, on this session");
 }
 
 #[test]
@@ -149,6 +149,26 @@ fn other_memberships_bring_and_take_just_the_difference() {
     encode_reach(RTC, &looped, &[nlri], wide, &mut bytes).unwrap();
     rig.give(connection, &bytes);
     assert_eq!(told(&mut rig, connection), [""; 0]);
+}
+
+#[test]
+fn without_its_memberships_a_peer_is_told_everything() {
+    let mut rig = rig();
+    let (connection, _) = constrained(&mut rig);
+    rig.give(connection, &[asks(&["1:1"], &[]), end_of(RTC)].concat());
+    told(&mut rig, connection);
+    // A membership of 31 bits: the family goes, the session stays.
+    let mut bad = asks(&[], &["1:1"]);
+    let length = bad.len() - 13;
+    assert_eq!(bad[length], 96);
+    bad[length] = 31;
+    rig.give(connection, &bad);
+    let all = ["+10.1.0.0/16", "+10.2.0.0/16", "+2001:db8:1::/48"];
+    assert_eq!(told(&mut rig, connection), all);
+    let summary = rig.speaker.summary(rig.now).remove(0);
+    assert!(!summary.families.contains(&RTC) && summary.state == SessionState::Established);
+    let why = "rtc is ignored until the session ends: membership of impossible length";
+    assert_eq!(summary.last_error.as_deref(), Some(why));
 }
 
 #[test]

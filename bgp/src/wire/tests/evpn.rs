@@ -188,9 +188,12 @@ fn routes_that_cannot_be_used_are_passed_over_or_withdrawn() {
     assert_eq!((read.reach[0].routes.len(), read.unreach.len()), (1, 0), "the router's MAC leads");
     let communities = &read.reach[0].attributes.ext_communities;
     assert_eq!(communities[0].as_router_mac(), Some(MAC));
-    // Only unknown types in MP_UNREACH_NLRI do not make an End-of-RIB of it.
-    let gone = decode_update(&update("", "80 0f 06 0019 46 020100", ""), &internal()).unwrap();
-    assert_eq!((gone.end_of_rib, gone.faults.len()), (None, 1));
+    // Withdrawals of what is passed over do not make an End-of-RIB.
+    for (nlri, faults) in [("02 01 00", 1), ("06 01 00", 0)] {
+        let gone = update("", &format!("80 0f 06 0019 46 {nlri}"), "");
+        let gone = decode_update(&gone, &internal()).unwrap();
+        assert_eq!((gone.end_of_rib, gone.faults.len(), gone.unreach.len()), (None, faults, 0));
+    }
 }
 
 #[test]
