@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("liveness", &["wire"]),
     ("engine", &["wire"]),
-    ("vrouter-dp", &["dpdk", "engine", "wire"]),
+    ("vrouter-dp", &["dpdk", "engine", "liveness", "wire"]),
     ("bgp", &[]),
     ("config", &["wire", "bgp"]),
     ("vrouter-agent", &["engine", "bgp", "config", "wire", "vrouter-dp"]),

@@ -31,6 +31,8 @@ pub mod path {
     pub const LABELS: &str = "/v1/labels";
     /// `GET`: `Vec<`[`super::NeighborRow`]`>`.
     pub const NEIGHBORS: &str = "/v1/neighbors";
+    /// `GET`: `Vec<`[`super::BfdRow`]`>`.
+    pub const BFD: &str = "/v1/bfd";
     /// `GET`: `Vec<`[`super::DropRow`]`>`.
     pub const DROPS: &str = "/v1/drops";
     /// `GET`: `Vec<`[`super::WorkerRow`]`>`.
@@ -235,6 +237,32 @@ pub struct NeighborRow {
     pub state: String,
     /// Since it was last confirmed.
     pub age_seconds: u64,
+}
+
+/// `vrctl bfd list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BfdRow {
+    /// The other side.
+    pub peer: Ipv4Addr,
+    /// `admin-down`, `down`, `init` or `up`.
+    pub state: String,
+    /// Why it last went down, as this side sees it: `detection-time-expired`; `none`.
+    pub diagnostic: String,
+    /// The same of the other side, as it says.
+    pub remote_state: String,
+    pub remote_diagnostic: String,
+    pub multihop: bool,
+    /// Least time between two packets that this side asks for.
+    pub interval_milliseconds: u32,
+    pub multiplier: u8,
+    /// Silence after which the other side is missed; `null` while it was not heard.
+    pub detection_milliseconds: Option<u32>,
+    /// Since the state last changed.
+    pub since_seconds: u64,
+    pub received: u64,
+    pub sent: u64,
+    /// How often it was up and then no more.
+    pub flaps: u32,
 }
 
 /// `vrctl drop list`.

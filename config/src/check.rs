@@ -21,6 +21,7 @@ pub(crate) fn check(raw: &Raw, problems: &Problems<'_>) {
     ports(raw, problems);
     static_routes(raw, &underlay, problems);
     static_neighbors(raw, &underlay, problems);
+    bfd(raw, &underlay, problems);
     let vrfs = vrfs(raw, &underlay, problems);
     instances(raw, &vrfs, problems);
     bgp(raw, &underlay, problems);
@@ -254,6 +255,29 @@ fn static_routes(raw: &Raw, underlay: &Underlay, problems: &Problems<'_>) {
                 links => format!("write an address in {}", links.join(" or ")),
             };
             problems.add(via.at, message, remedy);
+        }
+    }
+}
+
+fn bfd(raw: &Raw, underlay: &Underlay, problems: &Problems<'_>) {
+    let mut seen = Seen::new();
+    for session in &raw.bfd {
+        let Some(address) = session.address else { continue };
+        if let Some(line) = seen.earlier(address.value, address.at, problems) {
+            let message = format!("BFD with {} is already on line {line}", address.value);
+            problems.add(address.at, message, "remove one of the two");
+        }
+        let multihop = session.multihop.is_some_and(|m| m.value);
+        let on_link = underlay.links.iter().any(|l| l.contains(&address.value));
+        if underlay.is_own(address.value) {
+            let message = format!("`address` {} is this node itself", address.value);
+            problems.add(address.at, message, "write the address of the other side");
+        } else if !is_host(address.value) {
+            let message = format!("`address` {} is no host address", address.value);
+            problems.add(address.at, message, "write the address of the other side");
+        } else if underlay.whole && !multihop && !on_link {
+            let message = format!("`address` {} is on the link of no fabric port", address.value);
+            problems.add(address.at, message, "add `multihop = true`, or write an address there");
         }
     }
 }

@@ -38,6 +38,16 @@ pub const fn hold_time() -> u16 {
     90
 }
 
+/// Milliseconds between two BFD packets.
+pub const fn bfd_interval() -> u32 {
+    300
+}
+
+/// BFD packets that may be lost.
+pub const fn bfd_multiplier() -> u8 {
+    3
+}
+
 /// Address families of a peer.
 pub fn families() -> Vec<Family> {
     vec![Family::Vpnv4]

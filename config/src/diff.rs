@@ -18,6 +18,8 @@ pub struct Diff {
     pub static_routes: Changes<StaticRoute>,
     /// `[[static-neighbor]]`.
     pub static_neighbors: Changes<StaticNeighbor>,
+    /// `[[bfd]]`.
+    pub bfd: Changes<Bfd>,
     /// `[[vrf]]`, each in one form: what is imported and exported in `route-targets`, the lists sorted.
     pub vrfs: Changes<Vrf>,
     /// `[[instance]]`.
@@ -116,6 +118,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         static_neighbors: Changes::between(&old.static_neighbors, &new.static_neighbors, |n| {
             (n.port.clone(), n.address)
         }),
+        bfd: Changes::between(&old.bfd, &new.bfd, |b| b.address),
         vrfs: Changes::between(&sorted_vrfs(old), &sorted_vrfs(new), |v| v.name.clone()),
         instances: Changes::between(&old.instances, &new.instances, |i| i.name.clone()),
         peers: Changes::between(&peers(old), &peers(new), |p| p.address),
@@ -126,6 +129,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
     ports(&mut diff, old, new);
     static_routes(&mut diff);
     static_neighbors(&mut diff);
+    bfd(&mut diff);
     vrfs(&mut diff);
     instances(&mut diff);
     bgp(&mut diff, old, new);
@@ -290,6 +294,32 @@ fn static_neighbors(diff: &mut Diff) {
     }
     added.iter().for_each(|n| diff.live(format!("{}: added with MAC {}", what(n), n.mac)));
     changed.iter().for_each(|(o, n)| diff.live(format!("{}: MAC {} -> {}", what(n), o.mac, n.mac)));
+}
+
+fn bfd(diff: &mut Diff) {
+    let Changes { added, removed, changed } = diff.bfd.clone();
+    let what = |b: &Bfd| format!("bfd {}", b.address);
+    for b in &removed {
+        diff.live(format!("{}: removed", what(b)));
+        diff.disturb(format!("BFD session with {}", b.address));
+    }
+    for b in &added {
+        let hops = if b.multihop { ", multihop" } else { "" };
+        let (interval, many) = (b.interval_milliseconds, b.multiplier);
+        diff.live(format!("{}: added, {many} x {interval} ms{hops}", what(b)));
+    }
+    for (o, n) in &changed {
+        let intervals = (&o.interval_milliseconds, &n.interval_milliseconds);
+        let lines = [
+            moved(&what(n), "interval-milliseconds", intervals.0, intervals.1),
+            moved(&what(n), "multiplier", &o.multiplier, &n.multiplier),
+            moved(&what(n), "multihop", &o.multihop, &n.multihop),
+        ];
+        lines.into_iter().flatten().for_each(|line| diff.live(line));
+        if o.multihop != n.multihop {
+            diff.disturb(format!("BFD session with {}", n.address));
+        }
+    }
 }
 
 fn vrfs(diff: &mut Diff) {

@@ -17,6 +17,7 @@ keys! {
     PORT = "port", "a table", "[[port]]";
     STATIC_ROUTE = "static-route", "a table", "[[static-route]]";
     STATIC_NEIGHBOR = "static-neighbor", "a table", "[[static-neighbor]]";
+    BFD = "bfd", "a table", "[[bfd]]";
     VRF = "vrf", "a table", "[[vrf]]";
     INSTANCE = "instance", "a table", "[[instance]]";
     BGP = "bgp", "a table", "[bgp]";
@@ -56,6 +57,10 @@ keys! {
     NEIGHBOR_ADDRESS = "address", "an IPv4 address", "address = \"192.0.2.9\"";
     NEIGHBOR_MAC = "mac", "a MAC address", "mac = \"02:00:00:00:00:09\"";
 
+    BFD_ADDRESS = "address", "an IPv4 address", "address = \"192.0.2.10\"";
+    BFD_INTERVAL = "interval-milliseconds", "a number, 10-60000", "interval-milliseconds = 50";
+    BFD_MULTIPLIER = "multiplier", "a number of packets, 1-255", "multiplier = 3";
+
     VRF_NAME = "name", "a text", "name = \"Public\"";
     ROUTE_TARGETS = "route-targets", "a route target, target:AS:N or target:ADDRESS:N", "route-targets = [\"target:64514:1\"]";
     IMPORT = "import", "a route target, target:AS:N or target:ADDRESS:N", "import = [\"target:64514:1\"]";
@@ -89,6 +94,8 @@ keys! {
     HOLD_TIME = "hold-time", "a number of seconds, 0 or 3-65535", "hold-time = 90";
 }
 
+pub(crate) const BFD_INTERVAL_RANGE: RangeInclusive<i64> = 10..=60_000;
+pub(crate) const BFD_MULTIPLIER_RANGE: RangeInclusive<i64> = 1..=255;
 pub(crate) const ASN_RANGE: RangeInclusive<i64> = 1..=4_294_967_295;
 pub(crate) const LABEL_QUARANTINE_RANGE: RangeInclusive<i64> = 0..=86_400;
 pub(crate) const WORKERS_RANGE: RangeInclusive<i64> = 0..=1023;

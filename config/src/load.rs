@@ -99,6 +99,7 @@ pub(crate) struct Raw {
     pub(crate) ports: Vec<RawPort>,
     pub(crate) static_routes: Vec<RawStaticRoute>,
     pub(crate) static_neighbors: Vec<RawStaticNeighbor>,
+    pub(crate) bfd: Vec<RawBfd>,
     pub(crate) vrfs: Vec<RawVrf>,
     pub(crate) instances: Vec<RawInstance>,
     pub(crate) bgp: Option<RawBgp>,
@@ -148,6 +149,13 @@ pub(crate) struct RawStaticNeighbor {
     pub(crate) port: Read<String>,
     pub(crate) address: Read<Ipv4Addr>,
     pub(crate) mac: Read<Mac>,
+}
+
+pub(crate) struct RawBfd {
+    pub(crate) address: Read<Ipv4Addr>,
+    pub(crate) interval_milliseconds: Read<u32>,
+    pub(crate) multiplier: Read<u8>,
+    pub(crate) multihop: Read<bool>,
 }
 
 pub(crate) struct RawVrf {
@@ -226,6 +234,7 @@ impl Raw {
                 "in [[static-neighbor]]",
                 RawStaticNeighbor::read,
             ),
+            bfd: rows(top.optional(keys::BFD), "in [[bfd]]", RawBfd::read),
             vrfs: rows(top.optional(keys::VRF), "in [[vrf]]", RawVrf::read),
             instances: rows(top.optional(keys::INSTANCE), "in [[instance]]", RawInstance::read),
             bgp: top.optional(keys::BGP).and_then(|v| v.table("in [bgp]")).map(RawBgp::read),
@@ -251,6 +260,7 @@ impl Raw {
                 .into_iter()
                 .map(RawStaticNeighbor::build)
                 .collect::<Option<_>>()?,
+            bfd: self.bfd.into_iter().map(RawBfd::build).collect::<Option<_>>()?,
             vrfs: self.vrfs.into_iter().map(|v| v.build(first)).collect::<Option<_>>()?,
             instances: self.instances.into_iter().map(RawInstance::build).collect::<Option<_>>()?,
             bgp: match self.bgp {
@@ -430,6 +440,34 @@ impl RawStaticNeighbor {
     fn build(self) -> Option<StaticNeighbor> {
         let (port, address, mac) = (self.port?.value, self.address?.value, self.mac?.value);
         Some(StaticNeighbor { port, address, mac })
+    }
+}
+
+impl RawBfd {
+    fn read(mut s: Section<'_>) -> RawBfd {
+        let bfd = RawBfd {
+            address: s.required(keys::BFD_ADDRESS).and_then(|v| v.text(parse::ipv4)),
+            interval_milliseconds: s
+                .optional(keys::BFD_INTERVAL)
+                .and_then(|v| v.integer(keys::BFD_INTERVAL_RANGE)),
+            multiplier: s
+                .optional(keys::BFD_MULTIPLIER)
+                .and_then(|v| v.integer(keys::BFD_MULTIPLIER_RANGE)),
+            multihop: s.optional(keys::MULTIHOP).and_then(|v| v.boolean()),
+        };
+        s.finish();
+        bfd
+    }
+
+    fn build(self) -> Option<Bfd> {
+        Some(Bfd {
+            address: self.address?.value,
+            interval_milliseconds: self
+                .interval_milliseconds
+                .map_or_else(defaults::bfd_interval, |v| v.value),
+            multiplier: self.multiplier.map_or_else(defaults::bfd_multiplier, |v| v.value),
+            multihop: self.multihop.is_some_and(|v| v.value),
+        })
     }
 }
 

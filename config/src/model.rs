@@ -37,6 +37,9 @@ pub struct Config {
     /// `[[static-neighbor]]`: neighbours of the underlay that are not asked for their MAC.
     #[serde(default, rename = "static-neighbor", skip_serializing_if = "Vec::is_empty")]
     pub static_neighbors: Vec<StaticNeighbor>,
+    /// `[[bfd]]`: routers of the underlay that are watched.
+    #[serde(default, rename = "bfd", skip_serializing_if = "Vec::is_empty")]
+    pub bfd: Vec<Bfd>,
     /// `[[vrf]]`.
     #[serde(default, rename = "vrf", skip_serializing_if = "Vec::is_empty")]
     pub vrfs: Vec<Vrf>,
@@ -288,6 +291,23 @@ pub struct StaticNeighbor {
     pub address: Ipv4Addr,
     /// Where frames to it go.
     pub mac: Mac,
+}
+
+/// `[[bfd]]`: a BFD session (RFC 5880) through a fabric port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Bfd {
+    /// The other side.
+    pub address: Ipv4Addr,
+    /// Least time between two packets, sent or received; 10-60000.
+    #[serde(default = "defaults::bfd_interval")]
+    pub interval_milliseconds: u32,
+    /// Packets in a row that may be lost, 1-255.
+    #[serde(default = "defaults::bfd_multiplier")]
+    pub multiplier: u8,
+    /// Over several hops (RFC 5883); else the other side is on the link of a fabric port (RFC 5881).
+    #[serde(default)]
+    pub multihop: bool,
 }
 
 /// `[[vrf]]`.

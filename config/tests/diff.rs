@@ -43,6 +43,26 @@ fn the_same_is_no_change() {
 }
 
 #[test]
+fn bfd() {
+    let row = "[[bfd]]\naddress = \"192.0.2.9\"\n";
+    let more = format!("{row}multihop = true\ninterval-milliseconds = 50\n[[vrf]]");
+    says(&[("[[vrf]]", &more)], &["bfd 192.0.2.9: added, 3 x 50 ms, multihop"], &[], &[]);
+    let read = |rows: &str| -> Config {
+        load(&BASE.replacen("[[vrf]]", &format!("{rows}[[vrf]]"), 1), "t").expect("a configuration")
+    };
+    let gone = diff(&read(row), &read(""));
+    assert_eq!(gone.lines, ["bfd 192.0.2.9: removed"]);
+    assert_eq!(gone.disturbs, ["BFD session with 192.0.2.9"]);
+    let other = diff(&read(row), &read(&format!("{row}multiplier = 5\n")));
+    assert_eq!(
+        (&other.lines[..], other.disturbs.len()),
+        (&["bfd 192.0.2.9: multiplier 3 -> 5".to_owned()][..], 0)
+    );
+    let far = diff(&read(row), &read(&format!("{row}multihop = true\n")));
+    assert_eq!(far.disturbs, ["BFD session with 192.0.2.9"]);
+}
+
+#[test]
 fn vrfs() {
     says(
         &[("\"target:64514:1\"]", "\"target:64514:1\"]\nimport = [\"target:64514:2\"]")],

@@ -56,7 +56,7 @@ fn the_document_and_the_router() {
     refused(
         "x = 1\n[router]\nname = \"a b\"\nrouter_id = \"192.0.2.300\"\nasn = 0\nencapsulations = [\"mplsoupd\", 7, \"vxlan\"]\ntunnel-sources = [\"192.0.2.1/24\", \"192.0.2.1\", \"2001:db8::/32\", \"x\"]\nlabel-quarantine = -1\nstate-file = \"relative\"\n",
         &[
-            r#"1:1: unknown key `x` at the top level; the keys are router, api, dataplane, port, static-route, static-neighbor, vrf, instance, bgp"#,
+            r#"1:1: unknown key `x` at the top level; the keys are router, api, dataplane, port, static-route, static-neighbor, bfd, vrf, instance, bgp"#,
             r#"3:8: `name` is "a b", not a usable name; write 1-64 letters, digits, `.`, `-`, `_`, `:` or `@`, not starting with `-`"#,
             r#"4:1: unknown key `router_id` in [router]; did you mean `router-id`?"#,
             r#"5:7: `asn` is 0, not an AS number, 1-4294967295; write for example `asn = 64513`"#,
@@ -306,6 +306,34 @@ fn instances() {
             r#"26:8: instance `db7` already exists on line 19; give each a name of its own"#,
             r#"29:8: VLAN 107 of port `gw0` is already used on line 22; give each instance of a port a VLAN of its own"#,
             r#"31:14: address 10.1.0.7 of VRF `Public` is already on line 24; give each instance of a VRF addresses of its own"#,
+        ],
+    );
+}
+
+#[test]
+fn bfd() {
+    let row = |address: &str, more: &str| format!("[[bfd]]\naddress = \"{address}\"\n{more}\n");
+    assert_eq!(told(&base(&row("192.0.2.9", ""))), ["loaded"]);
+    assert_eq!(told(&base(&row("198.51.100.9", "multihop = true"))), ["loaded"]);
+    let rows = [
+        row("192.0.2.9", "interval-milliseconds = 5"),
+        row("192.0.2.9", "multiplier = 0"),
+        row("198.51.100.9", "multihop = false"),
+        row("192.0.2.1", ""),
+        row("224.0.0.1", "multihop = true"),
+        "[[bfd]]\nmultihopp = true\n".into(),
+    ];
+    refused(
+        &base(&rows.concat()),
+        &[
+            r#"27:25: `interval-milliseconds` is 5, not a number, 10-60000; write for example `interval-milliseconds = 50`"#,
+            r#"29:11: BFD with 192.0.2.9 is already on line 26; remove one of the two"#,
+            r#"30:14: `multiplier` is 0, not a number of packets, 1-255; write for example `multiplier = 3`"#,
+            r#"32:11: `address` 198.51.100.9 is on the link of no fabric port; add `multihop = true`, or write an address there"#,
+            r#"35:11: `address` 192.0.2.1 is this node itself; write the address of the other side"#,
+            r#"38:11: `address` 224.0.0.1 is no host address; write the address of the other side"#,
+            r#"40:1: missing key `address` in [[bfd]]; add `address = "192.0.2.10"`"#,
+            r#"41:1: unknown key `multihopp` in [[bfd]]; did you mean `multihop`?"#,
         ],
     );
 }

@@ -149,6 +149,12 @@ fn legal() -> impl Strategy<Value = Config> {
                 address: Ipv4Addr::new(192, 0, 2, 254),
                 mac: Mac([2, 0, 0, 0, 0, 9]),
             }],
+            bfd: vec![Bfd {
+                address: Ipv4Addr::new(192, 0, 2, 254),
+                interval_milliseconds: 10 + u32::from(more.1),
+                multiplier: 5,
+                multihop: instances.len() % 2 == 0,
+            }],
             vrfs: vec![vrfs.0, vrfs.1, vrfs.2],
             instances: instances
                 .into_iter()

@@ -186,6 +186,39 @@ protocol static mine {{
         self.run("configure")
 
 
+class BirdBfd:
+    """BIRD with one BFD session, 3 x 50 ms, over a device of its namespace."""
+
+    def __init__(self, lab, namespace, device, address, neighbor, name="bird-bfd"):
+        self.namespace, self.device, self.neighbor, self.name = namespace, device, neighbor, name
+        directory = lab.directory / name
+        directory.mkdir()
+        self.config, self.control = directory / "bird.conf", directory / "bird.ctl"
+        self.config.write_text(f"""log stderr all;
+router id {address};
+protocol device {{ }}
+protocol bfd {{
+  interface "{device}" {{ min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }};
+  neighbor {neighbor} dev "{device}" local {address};
+}}
+""")
+        self.process = None
+
+    def start(self):
+        self.process = self.namespace.start(self.name, "bird", "-f", "-c", self.config, "-s", self.control)
+        self.process.wait_answer(lambda: "Daemon is up" in sh("birdc", "-s", self.control, "show", "status"))
+        return self
+
+    def stop(self, **kwargs):
+        self.process.stop(**kwargs)
+
+    def session(self):
+        """(state, interval, timeout, since), times in seconds, as BIRD shows them."""
+        out = sh("birdc", "-s", self.control, "show", "bfd", "sessions")
+        row = re.search(rf"^{re.escape(self.neighbor)} +{self.device} +(\w+) +(\S+) +(\S+) +(\S+)", out, re.M)
+        return row and (row[1], float(row[3]), float(row[4]), row[2])
+
+
 class Frr:
     """FRR's bgpd alone (-Z): VPN tables, and a default instance that exports `networks` and imports by route target."""
 

@@ -7,7 +7,8 @@ import re
 import signal
 
 from lab.gateway import binaries
-from lab.net import Namespace, check, equal, sh, wait
+from lab.net import Namespace, check, equal, wait
+from lab.peers import BirdBfd
 
 ONE_WAY = True
 
@@ -17,29 +18,11 @@ def run(lab):
     lab.veth(ours, "va", theirs, "vb")
     ours.address("192.0.2.1/24", "va")
     theirs.address("192.0.2.4/24", "vb")
-    directory = lab.directory / "bird"
-    directory.mkdir()
-    config, control = directory / "bird.conf", directory / "bird.ctl"
-    config.write_text("""log stderr all;
-router id 192.0.2.4;
-protocol device { }
-protocol bfd {
-  interface "vb" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; };
-  neighbor 192.0.2.1 dev "vb" local 192.0.2.4;
-}
-""")
-
-    def start():
-        bird = theirs.start("bird", "bird", "-f", "-c", config, "-s", control)
-        bird.wait_answer(lambda: "Daemon is up" in sh("birdc", "-s", control, "show", "status"))
-        return bird
+    bird = BirdBfd(lab, theirs, "vb", "192.0.2.4", "192.0.2.1").start()
 
     def seen():
-        """(state, interval, timeout) as BIRD shows them."""
-        row = re.search(r"^192\.0\.2\.1 +vb +(\w+) +\S+ +(\S+) +(\S+)", sh("birdc", "-s", control, "show", "bfd", "sessions"), re.M)
-        return row and (row[1], float(row[2]), float(row[3]))
+        return bird.session() and bird.session()[:3]
 
-    bird = start()
     bfd = ours.start("bfd", binaries() / "examples" / "bfd-speak", "--local", "192.0.2.1", "--peer", "192.0.2.4", asks=True)
 
     def changes():
@@ -76,6 +59,6 @@ protocol bfd {
 
     bird.stop(sig=signal.SIGKILL)
     wait(lambda: last() == ("down", "detection-time-expired"), "a dead neighbour is missed", timeout=2)
-    start()
+    bird.start()
     wait(lambda: seen() == ("Up", 0.05, 0.15) and last() == ("up", "none"), "and found when it is back")
     bfd.tell("quit")

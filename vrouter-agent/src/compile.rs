@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use engine::seam::{
-    Encapsulation, LabelTarget, Nexthop, NexthopId, Op, PortId, TunnelId, VifId, VrfId,
+    BfdTiming, Encapsulation, LabelTarget, Nexthop, NexthopId, Op, PortId, TunnelId, VifId, VrfId,
 };
 use ipnet::Ipv4Net;
 use wire::{Label, Mac, VlanId};
@@ -96,6 +96,8 @@ tables! {
     underlay: Ipv4Net => Ipv4Addr,
     /// Static neighbours on fabric ports.
     neighbors: (PortId, Ipv4Addr) => Mac,
+    /// BFD sessions.
+    bfd: Ipv4Addr => BfdTiming,
     /// Accepted sources of tunnel packets.
     tunnel_sources: Ipv4Net => Present,
     /// VRFs.
@@ -122,6 +124,7 @@ impl Tables {
             port_addresses: between(&self.port_addresses, &desired.port_addresses),
             underlay: between(&self.underlay, &desired.underlay),
             neighbors: between(&self.neighbors, &desired.neighbors),
+            bfd: between(&self.bfd, &desired.bfd),
             tunnel_sources: between(&self.tunnel_sources, &desired.tunnel_sources),
             vrfs: between(&self.vrfs, &desired.vrfs),
             subnets: between(&self.subnets, &desired.subnets),
@@ -253,6 +256,9 @@ fn create(current: &Tables, changes: &Changes, moved: &BTreeSet<VifId>, list: &m
     for (&prefix, &via) in set(&current.underlay, &changes.underlay) {
         list.push(Op::UnderlayRouteSet { prefix, via });
     }
+    for (&remote, &timing) in set(&current.bfd, &changes.bfd) {
+        list.push(Op::BfdSet { remote, timing });
+    }
     for (&prefix, _) in set(&current.tunnel_sources, &changes.tunnel_sources) {
         list.push(Op::TunnelSourceSet { prefix });
     }
@@ -305,6 +311,9 @@ fn delete(current: &Tables, changes: &Changes, list: &mut Vec<Op>) {
     }
     for &vrf in gone(&current.vrfs, &changes.vrfs) {
         list.push(Op::VrfDel { vrf });
+    }
+    for &remote in gone(&current.bfd, &changes.bfd) {
+        list.push(Op::BfdDel { remote });
     }
     for &prefix in gone(&current.underlay, &changes.underlay) {
         list.push(Op::UnderlayRouteDel { prefix });

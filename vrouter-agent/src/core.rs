@@ -15,6 +15,7 @@ use config::Config;
 use config::api::ConfigReply;
 use engine::seam::{Event, Gen, Link, Op, Refusal, VifId};
 use ipnet::IpNet;
+use wire::bfd::State;
 
 use crate::api::{Answer, Failure, Query, Reply};
 use crate::carried::Carried;
@@ -227,6 +228,13 @@ impl<'a> Core<'a> {
                 let remote =
                     self.forwarding.tables().tunnels.get(&tunnel).map(|tunnel| tunnel.remote);
                 tracing::debug!(?remote, up, "tunnel");
+            }
+            Event::Bfd { remote, state: State::Up, .. } => {
+                tracing::info!(peer = %remote, "BFD session is up");
+            }
+            Event::Bfd { remote, state, diagnostic } => {
+                let (state, why) = (state.name(), diagnostic.name());
+                tracing::warn!(peer = %remote, state, why, "BFD session is not up");
             }
             row => self.snapshots.row(row),
         }
@@ -462,6 +470,7 @@ fn is_deletion(op: &Op) -> bool {
             | Op::NexthopDel { .. }
             | Op::PathDel { .. }
             | Op::NeighborDel { .. }
+            | Op::BfdDel { .. }
             | Op::RouteDel { .. }
             | Op::LabelDel { .. }
     )

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bgp::types::{RouteDistinguisher, RouteTarget};
 use config::{Config, Instance};
-use engine::seam::{Encapsulation, LabelTarget, PortId, VifId, VrfId};
+use engine::seam::{BfdTiming, Encapsulation, LabelTarget, PortId, VifId, VrfId};
 use ipnet::{IpNet, Ipv4Net};
 use wire::Label;
 
@@ -128,6 +128,12 @@ fn underlay(config: &Config, ports: &BTreeMap<String, PortId>, local: &mut Local
         if let Some(id) = ports.get(&neighbor.port) {
             tables.neighbors.insert((*id, neighbor.address), neighbor.mac);
         }
+    }
+    for bfd in &config.bfd {
+        let interval = bfd.interval_milliseconds * 1000;
+        let (multihop, multiplier) = (bfd.multihop, bfd.multiplier);
+        let timing = BfdTiming { multihop, min_tx: interval, min_rx: interval, multiplier };
+        tables.bfd.insert(bfd.address, timing);
     }
     for port in &config.ports {
         let Some(id) = ports.get(&port.name) else { continue };

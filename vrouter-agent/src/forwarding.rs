@@ -254,6 +254,9 @@ impl Forwarding {
             Op::UnderlayRouteSet { prefix, .. } => {
                 tables.underlay.remove(&prefix);
             }
+            Op::BfdSet { remote, .. } => {
+                tables.bfd.remove(&remote);
+            }
             Op::TunnelSourceSet { prefix } => {
                 tables.tunnel_sources.remove(&prefix);
             }

@@ -91,10 +91,12 @@ fn token(event: &Event) -> Option<u64> {
         | Event::VifDrop { token, .. }
         | Event::Neighbor { token, .. }
         | Event::Tunnel { token, .. }
+        | Event::BfdSession { token, .. }
         | Event::SnapshotEnd { token, .. } => Some(token),
         Event::Ack { .. }
         | Event::Refused { .. }
         | Event::PortLink { .. }
+        | Event::Bfd { .. }
         | Event::TunnelUp { .. } => None,
     }
 }

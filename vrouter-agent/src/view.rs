@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use config::api::{
-    DropRow, InterfaceRow, LabelRow, NeighborRow, NexthopRow, PortRow, RouteRow, Status, VrfRow,
-    WorkerPass, WorkerRow, WorkerTimes,
+    BfdRow, DropRow, InterfaceRow, LabelRow, NeighborRow, NexthopRow, PortRow, RouteRow, Status,
+    VrfRow, WorkerPass, WorkerRow, WorkerTimes,
 };
 use config::{Instance, Port};
 use engine::drops::Drop;
@@ -38,6 +38,7 @@ pub fn answer(
         Query::Nexthops => Answer::Nexthops(nexthops(core, rows)),
         Query::Labels => Answer::Labels(labels(core, wall)),
         Query::Neighbors => Answer::Neighbors(neighbors(core, rows)),
+        Query::Bfd => Answer::Bfd(bfd(rows)),
         Query::Drops => Answer::Drops(drops(rows)),
         Query::Workers => Answer::Workers(workers(core, rows)),
         Query::Metrics => Answer::Metrics(Box::new(figures(core, rows, now))),
@@ -381,6 +382,41 @@ fn neighbors(core: &Core<'_>, rows: &[Event]) -> Vec<NeighborRow> {
     list
 }
 
+fn bfd(rows: &[Event]) -> Vec<BfdRow> {
+    let row = |event: &Event| match *event {
+        Event::BfdSession {
+            remote,
+            timing,
+            state,
+            diagnostic,
+            remote_state,
+            remote_diagnostic,
+            detection_time,
+            since_seconds,
+            received,
+            sent,
+            flaps,
+            ..
+        } => Some(BfdRow {
+            peer: remote,
+            state: state.name().into(),
+            diagnostic: diagnostic.name().into(),
+            remote_state: remote_state.name().into(),
+            remote_diagnostic: remote_diagnostic.name().into(),
+            multihop: timing.multihop,
+            interval_milliseconds: timing.min_tx / 1000,
+            multiplier: timing.multiplier,
+            detection_milliseconds: (detection_time > 0).then_some(detection_time / 1000),
+            since_seconds: since_seconds.into(),
+            received,
+            sent,
+            flaps,
+        }),
+        _ => None,
+    };
+    rows.iter().filter_map(row).collect()
+}
+
 fn drop_slug(reason: u16) -> Option<String> {
     Drop::ALL.get(usize::from(reason)).map(|reason| reason.slug().to_owned())
 }
@@ -495,6 +531,7 @@ fn figures(core: &Core<'_>, rows: &[Event], now: Instant) -> Figures {
         vrfs: vrfs(core),
         drops: drops(rows),
         workers: workers(core, rows),
+        bfd: bfd(rows),
         punts: metrics::punts(rows),
         learnt: core.import.len() as u64,
         restarts: core.carried.restarts.into(),

@@ -62,6 +62,7 @@ fn base(state_file: std::path::PathBuf) -> Config {
         ],
         static_routes: vec![],
         static_neighbors: vec![],
+        bfd: vec![],
         vrfs: vec![],
         instances: vec![],
         bgp: None,

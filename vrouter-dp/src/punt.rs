@@ -13,6 +13,9 @@ use crate::service::Injection;
 /// Bytes of a dropped packet that an ICMP error needs: header with options, and the quote.
 const NOTIFY_BYTES: usize = 600;
 
+/// Bytes of a BFD packet: IPv4 header with options, UDP, and an authentication section that we do not read.
+const BFD_BYTES: usize = 60 + 8 + 64;
+
 /// Bytes to send per ring: a burst of jumbo echo replies fits.
 const INJECT_BYTES: usize = 256 * 1024;
 
@@ -50,7 +53,7 @@ pub fn rings() -> (WorkerRings, ServiceRings) {
 fn bytes(class: Punt) -> usize {
     let packet = match class {
         Punt::Local => 1536,
-        Punt::Arp | Punt::TtlExceeded | Punt::TooBig => longest(class),
+        Punt::Arp | Punt::Bfd | Punt::TtlExceeded | Punt::TooBig => longest(class),
     };
     class.queue() * (ring::HEADER + packet)
 }
@@ -59,6 +62,7 @@ fn bytes(class: Punt) -> usize {
 fn longest(class: Punt) -> usize {
     match class {
         Punt::Arp => Arp::LEN,
+        Punt::Bfd => BFD_BYTES,
         Punt::Local => ring::MAX_FRAME,
         Punt::TtlExceeded | Punt::TooBig => NOTIFY_BYTES,
     }

@@ -54,6 +54,8 @@ pub enum Noun {
     Label(ListInVrf),
     /// Neighbours (ARP)
     Neighbor(List),
+    /// BFD sessions
+    Bfd(List),
     /// BGP sessions and routes
     Bgp(Bgp),
     /// Dropped packets by reason

@@ -50,6 +50,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Noun::Vrf(n) => out.list(&views::VRFS, n.verb, "", |_| true),
         Noun::Nexthop(n) => out.list(&views::NEXTHOPS, n.verb, "", |_| true),
         Noun::Neighbor(n) => out.list(&views::NEIGHBORS, n.verb, "", |_| true),
+        Noun::Bfd(n) => out.list(&views::BFD, n.verb, "", |_| true),
         Noun::Worker(n) => out.list(&views::WORKERS, n.verb, "", |_| true),
         Noun::Interface(n) => out.list_in_vrf(&views::INTERFACES, n.verb, n.vrf),
         Noun::Label(n) => out.list_in_vrf(&views::LABELS, n.verb, n.vrf),

@@ -74,6 +74,14 @@ pub const NEIGHBORS: View = View {
     named: |r, n| by_field(r, "address", n),
     table: neighbors,
 };
+/// `bfd`
+pub const BFD: View = View {
+    path: path::BFD,
+    kind: "BFD session",
+    explains: false,
+    named: |r, n| by_field(r, "peer", n),
+    table: bfd,
+};
 /// `drop`
 pub const DROPS: View = View {
     path: path::DROPS,
@@ -306,6 +314,24 @@ fn neighbors(rows: Vec<Value>) -> Result<String, Error> {
             text(n.interface),
             n.state,
             format!("{}s", n.age_seconds),
+        ]
+    })
+}
+
+fn bfd(rows: Vec<Value>) -> Result<String, Error> {
+    let heads =
+        ["peer", "state", "diagnostic", "remote", ">interval", ">detect", ">since", ">flaps"];
+    filled(&heads, rows, |b: BfdRow| {
+        let detect = b.detection_milliseconds.map(|ms| format!("{ms}ms"));
+        vec![
+            b.peer.to_string(),
+            b.state,
+            b.diagnostic,
+            b.remote_state,
+            format!("{}ms", b.interval_milliseconds),
+            text(detect),
+            format!("{}s", b.since_seconds),
+            b.flaps.to_string(),
         ]
     })
 }

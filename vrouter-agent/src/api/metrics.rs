@@ -1,6 +1,8 @@
 //! `/metrics`: Prometheus text made from the rows of the API, so that both always agree.
 
-use config::api::{BgpSummaryRow, DropRow, InterfaceRow, PortRow, Status, VrfRow, WorkerRow};
+use config::api::{
+    BfdRow, BgpSummaryRow, DropRow, InterfaceRow, PortRow, Status, VrfRow, WorkerRow,
+};
 use engine::seam::Event;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +26,8 @@ pub struct Figures {
     pub drops: Vec<DropRow>,
     /// `vrctl worker list`.
     pub workers: Vec<WorkerRow>,
+    /// `vrctl bfd list`.
+    pub bfd: Vec<BfdRow>,
     /// Punt class, count, and how many the rate limit dropped.
     pub punts: Vec<(String, u64, u64)>,
     /// Learnt VPN routes.
@@ -56,6 +60,7 @@ pub fn text(figures: &Figures, peers: &[BgpSummaryRow]) -> Result<String, std::f
     ports(&mut registry, &figures.ports);
     interfaces(&mut registry, &figures.interfaces);
     data_plane(&mut registry, figures);
+    bfd(&mut registry, &figures.bfd);
     bgp(&mut registry, peers);
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -119,6 +124,16 @@ fn node(registry: &mut Registry, figures: &Figures) {
     let vrf = |row: &VrfRow| vec![("vrf", row.name.clone())];
     let routes = figures.vrfs.iter().map(|row| (vrf(row), row.routes)).collect();
     gauge(registry, "vrf_routes", "Routes in the table of a VRF", routes);
+}
+
+fn bfd(registry: &mut Registry, rows: &[BfdRow]) {
+    let all = |value: fn(&BfdRow) -> u64| -> Rows {
+        rows.iter().map(|row| (vec![("peer", row.peer.to_string())], value(row))).collect()
+    };
+    let up = all(|row| u64::from(row.state == "up"));
+    gauge(registry, "bfd_up", "1 if the BFD session is up", up);
+    let flaps = all(|row| row.flaps.into());
+    counter(registry, "bfd_flaps", "Times that the BFD session was up and then no more", flaps);
 }
 
 fn ports(registry: &mut Registry, rows: &[PortRow]) {

@@ -8,8 +8,8 @@ pub mod server;
 pub mod socket;
 
 use config::api::{
-    ConfigReply, DropRow, InterfaceRow, LabelRow, NeighborRow, NexthopRow, PortRow, RouteRow,
-    Status, VrfRow, WorkerRow,
+    BfdRow, ConfigReply, DropRow, InterfaceRow, LabelRow, NeighborRow, NexthopRow, PortRow,
+    RouteRow, Status, VrfRow, WorkerRow,
 };
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -38,6 +38,8 @@ pub enum Query {
     Labels,
     /// Neighbours.
     Neighbors,
+    /// BFD sessions.
+    Bfd,
     /// Drop reasons.
     Drops,
     /// Workers.
@@ -61,8 +63,8 @@ pub enum Query {
 impl Query {
     /// Whether the data plane must be asked.
     pub fn needs_snapshot(&self) -> bool {
-        use Query::{Drops, Interfaces, Metrics, Neighbors, Nexthops, Ports, Workers};
-        matches!(self, Ports | Interfaces | Nexthops | Neighbors | Drops | Workers | Metrics)
+        use Query::{Bfd, Drops, Interfaces, Metrics, Neighbors, Nexthops, Ports, Workers};
+        matches!(self, Bfd | Ports | Interfaces | Nexthops | Neighbors | Drops | Workers | Metrics)
     }
 }
 
@@ -92,6 +94,7 @@ pub enum Answer {
     Nexthops(Vec<NexthopRow>),
     Labels(Vec<LabelRow>),
     Neighbors(Vec<NeighborRow>),
+    Bfd(Vec<BfdRow>),
     Drops(Vec<DropRow>),
     Workers(Vec<WorkerRow>),
     /// TOML.

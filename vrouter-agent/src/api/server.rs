@@ -46,6 +46,7 @@ pub fn router(shared: Shared) -> Router {
         .route(path::NEXTHOPS, view(Query::Nexthops))
         .route(path::LABELS, view(Query::Labels))
         .route(path::NEIGHBORS, view(Query::Neighbors))
+        .route(path::BFD, view(Query::Bfd))
         .route(path::DROPS, view(Query::Drops))
         .route(path::WORKERS, view(Query::Workers))
         .route(path::BGP_SUMMARY, get(bgp_summary))

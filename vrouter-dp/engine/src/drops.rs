@@ -209,6 +209,8 @@ punts! {
         "ARP; the bytes start at the ARP packet", 512, 2000;
     Local "local"
         "ICMP to an address of ours; the bytes start at the IPv4 header", 256, 1000;
+    Bfd "bfd"
+        "BFD to an address of ours; the bytes start at the IPv4 header", 512, 20000;
     TtlExceeded "ttl-exceeded"
         "beginning of a packet whose TTL ran out; the bytes start at its IPv4 header", 64, 100;
     TooBig "too-big"

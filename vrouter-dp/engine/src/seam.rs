@@ -14,6 +14,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
+use wire::bfd::{Diagnostic, State};
 use wire::{Label, Mac, VlanId};
 
 macro_rules! id {
@@ -88,6 +89,18 @@ impl Encapsulation {
     }
 }
 
+/// What is asked of a BFD session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BfdTiming {
+    /// Over several hops (RFC 5883), not one (RFC 5881). Another kind is another session.
+    pub multihop: bool,
+    /// Least interval between packets that we send and that we can take, microseconds, not 0.
+    pub min_tx: u32,
+    pub min_rx: u32,
+    /// Packets that may be lost, not 0.
+    pub multiplier: u8,
+}
+
 /// What a route leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Nexthop {
@@ -134,6 +147,10 @@ pub enum Op {
     NeighborSet { port: PortId, address: Ipv4Addr, mac: Mac },
     /// The neighbour is asked for its MAC again, if a tunnel needs it.
     NeighborDel { port: PortId, address: Ipv4Addr },
+    /// A BFD session with a router of the underlay, one for each address; a session that there is stays up and takes the timing over.
+    BfdSet { remote: Ipv4Addr, timing: BfdTiming },
+    /// Ends a BFD session; the other side is told that it is taken down.
+    BfdDel { remote: Ipv4Addr },
     /// A static route of the underlay; `via` must be on-link on a fabric port, else the tunnels behind it stay unresolved.
     UnderlayRouteSet { prefix: Ipv4Net, via: Ipv4Addr },
     /// Removes a static route of the underlay.
@@ -239,6 +256,8 @@ pub enum Event {
     PortLink { port: PortId, link: Link },
     /// A tunnel became usable or unusable.
     TunnelUp { tunnel: TunnelId, up: bool },
+    /// The state of a BFD session, and why it is not up. The last one counts; also sent after [`Op::Resync`].
+    Bfd { remote: Ipv4Addr, state: State, diagnostic: Diagnostic },
 
     /// Snapshot row: a port. `missed` and `no_mbuf` are the NIC's (imissed, rx_nombuf).
     Port {
@@ -315,6 +334,23 @@ pub enum Event {
         vif: Option<VifId>,
         state: NeighborState,
         age_seconds: u32,
+    },
+    /// Snapshot row: a BFD session; intervals in microseconds.
+    BfdSession {
+        token: u64,
+        remote: Ipv4Addr,
+        timing: BfdTiming,
+        state: State,
+        diagnostic: Diagnostic,
+        remote_state: State,
+        remote_diagnostic: Diagnostic,
+        /// Silence after which the other side is missed; 0 while it was not heard.
+        detection_time: u32,
+        since_seconds: u32,
+        received: u64,
+        sent: u64,
+        /// Changes from up to something else.
+        flaps: u32,
     },
     /// Snapshot row: a tunnel, with the on-link address that it resolves through.
     Tunnel { token: u64, tunnel: TunnelId, via: Option<Ipv4Addr>, up: bool },

@@ -1,7 +1,7 @@
 //! Ops of the agent: each changes the tables and the service's own view together, or is refused and changes nothing.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use engine::publish::{Domain, Token};
@@ -86,6 +86,19 @@ impl Service {
                     return Err(Refusal::Unknown);
                 }
                 self.act();
+            }
+            Op::BfdSet { remote, timing } => {
+                self.bfd.set(remote, timing, now)?;
+                let told = self.bfd.states().find(|(other, ..)| *other == remote);
+                if let Some((_, state, diagnostic)) = told {
+                    self.outbox.bfd(remote, state, diagnostic);
+                }
+            }
+            Op::BfdDel { remote } => {
+                let said = self.bfd.remove(remote, now).ok_or(Refusal::Unknown)?;
+                self.bfd_said(&said, now);
+                self.outbox.forget_bfd(remote);
+                self.leave_neighbor(remote);
             }
             Op::UnderlayRouteSet { prefix, via } => self.underlay.add_route(prefix, via),
             Op::UnderlayRouteDel { prefix } => {
@@ -276,9 +289,25 @@ impl Service {
         self.adjacencies.contains_key(&key) || self.adjacency_ids.any(self.tables.domain())
     }
 
+    /// A BFD session has ended: its neighbour is kept resolved only if a tunnel or another session needs it.
+    fn leave_neighbor(&mut self, remote: Ipv4Addr) {
+        if let Some(key) = self.underlay.way(remote)
+            && !self.adjacencies.contains_key(&key)
+            && !self.bfd_needs(key)
+        {
+            self.neighbors.untrack(key);
+        }
+    }
+
+    fn bfd_needs(&self, key: Key) -> bool {
+        self.bfd.remotes().any(|remote| self.underlay.way(remote) == Some(key))
+    }
+
     fn drop_unused_neighbors(&mut self) {
         for key in self.underlay.take_left() {
-            self.neighbors.untrack(key);
+            if !self.bfd_needs(key) {
+                self.neighbors.untrack(key);
+            }
             if let Some(id) = self.adjacencies.remove(&key) {
                 let _ = self.writer.adjacency_del(id);
                 self.adjacency_ids.free(self.writer.publish(), id);

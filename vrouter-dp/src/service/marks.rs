@@ -84,6 +84,7 @@ fn deletion(op: &Op) -> Option<Op> {
         Op::TunnelSet { tunnel, .. } => Op::TunnelDel { tunnel },
         Op::NexthopSet { id, .. } => Op::NexthopDel { id },
         Op::PathSet { group, place, .. } => Op::PathDel { group, place },
+        Op::BfdSet { remote, .. } => Op::BfdDel { remote },
         Op::NeighborSet { port, address, .. } => Op::NeighborDel { port, address },
         Op::LabelSet { label, .. } => Op::LabelDel { label },
         _ => return None,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod apply;
+mod bfd;
 mod marks;
 mod neighbor;
 mod outbox;
@@ -25,10 +26,14 @@ use engine::seam::{Event, EventSender, Gen, Link, Op, OpReceiver, PortId, Tunnel
 use engine::table::{AdjacencyId, Tables, TablesWriter};
 use wire::Mac;
 use wire::arp::{self, Arp};
+use wire::bfd::Bfd;
+use wire::eth::{self, Ethernet};
+use zerocopy::IntoBytes;
 
 pub use answer::Injection;
 use answer::{Local, arp_frame};
 use apply::AdjacencyIds;
+use bfd::Said;
 use marks::Marks;
 use neighbor::{Action, Key, Neighbors};
 use outbox::Outbox;
@@ -95,6 +100,7 @@ pub struct Service {
     local: Local,
     underlay: Underlay,
     neighbors: Neighbors,
+    bfd: bfd::Sessions,
     adjacencies: HashMap<Key, AdjacencyId>,
     adjacency_ids: AdjacencyIds,
     tunnels_up: HashMap<TunnelId, bool>,
@@ -147,6 +153,7 @@ impl Service {
             local: Local::default(),
             underlay: Underlay::default(),
             neighbors: Neighbors::default(),
+            bfd: bfd::Sessions::new(Instant::now()),
             adjacencies: HashMap::new(),
             adjacency_ids: AdjacencyIds::default(),
             tunnels_up: HashMap::new(),
@@ -181,6 +188,9 @@ impl Service {
             self.watch_links(now);
             self.neighbors.tick(now, PROBES_PER_TURN, &mut self.actions);
             self.act();
+            for said in self.bfd.tick(now) {
+                self.bfd_said(&said, now);
+            }
             busy |= self.go_on_with_snapshot(now);
             busy |= self.outbox.flush();
             self.writer.reclaim();
@@ -239,6 +249,12 @@ impl Service {
     fn answer(&mut self, meta: &PuntMeta, bytes: &[u8], now: Instant) -> Option<Injection> {
         match meta.class {
             Punt::Arp => self.answer_arp(meta, bytes, now),
+            Punt::Bfd => {
+                if let Some(said) = self.bfd.heard(bytes, now) {
+                    self.bfd_said(&said, now);
+                }
+                None
+            }
             Punt::Local if meta.vrf == VrfId::MASTER => {
                 let mac = self.ports.get(meta.port.index())?.mac;
                 answer::underlay_echo(meta, mac, bytes)
@@ -270,6 +286,37 @@ impl Service {
             packet.operation() == arp::REQUEST && self.underlay.is_ours(meta.port, packet.target());
         (asked && packet.sender() != packet.target())
             .then(|| arp_frame(meta.port, packet.sender_mac, mac, &packet.reply(mac)))
+    }
+
+    /// Does what a BFD session wants done.
+    fn bfd_said(&mut self, said: &Said, now: Instant) {
+        if let Some(packet) = &said.packet
+            && let Some(frame) = self.bfd_frame(said, packet, now)
+        {
+            self.inject(&frame);
+        }
+        if let Some(change) = said.change {
+            self.outbox.bfd(said.remote, change.to, change.diagnostic);
+        }
+    }
+
+    /// `None` while nobody knows the way: the session is down then, or will be.
+    fn bfd_frame(&mut self, said: &Said, packet: &Bfd, now: Instant) -> Option<Injection> {
+        let key = self.underlay.way(said.remote)?;
+        let Key::Underlay(port, via) = key else { return None };
+        if !said.multihop && via != said.remote {
+            return None;
+        }
+        // It is kept resolved for the session's sake too.
+        self.neighbors.track(key, None, now);
+        let to = self.neighbors.find(key)?.reached()?;
+        let source = match self.underlay.tunnel_address {
+            Some(address) if said.multihop => address,
+            _ => self.underlay.source_for(port, via)?,
+        };
+        let header = Ethernet::new(to, self.ports.get(port.index())?.mac, eth::IPV4);
+        let bytes = [header.as_bytes(), &bfd::datagram(said, packet, source)].concat();
+        Some(Injection::Frame(port, bytes))
     }
 
     /// Hands a packet to a worker, each in turn, the next one if its queue is full. When all are, the packet is lost, as on a full
@@ -342,6 +389,9 @@ impl Service {
         }
         for (tunnel, up) in &self.tunnels_up {
             self.outbox.tunnel(*tunnel, *up);
+        }
+        for (remote, state, diagnostic) in self.bfd.states() {
+            self.outbox.bfd(remote, state, diagnostic);
         }
     }
 

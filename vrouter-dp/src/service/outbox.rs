@@ -2,8 +2,10 @@
 //! acknowledgements and refusals wait in order, and are bounded because ops wait for them; of a state only the latest waits.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
 
 use engine::seam::{Event, EventSender, Link, PortId, TunnelId};
+use wire::bfd::{Diagnostic, State};
 
 /// Events that may wait for room in the ring before ops have to wait too.
 const ROOM: usize = 65_536;
@@ -14,12 +16,19 @@ pub struct Outbox {
     waiting: VecDeque<Event>,
     links: BTreeMap<PortId, Link>,
     tunnels: BTreeMap<TunnelId, bool>,
+    sessions: BTreeMap<Ipv4Addr, (State, Diagnostic)>,
 }
 
 impl Outbox {
     /// Nothing waits.
     pub fn new(ring: EventSender) -> Outbox {
-        Outbox { ring, waiting: VecDeque::new(), links: BTreeMap::new(), tunnels: BTreeMap::new() }
+        Outbox {
+            ring,
+            waiting: VecDeque::new(),
+            links: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+        }
     }
 
     /// Queues an event that must not be lost.
@@ -35,6 +44,16 @@ impl Outbox {
     /// Tells whether a tunnel is usable; what was not yet told of it is out of date.
     pub fn tunnel(&mut self, tunnel: TunnelId, up: bool) {
         self.tunnels.insert(tunnel, up);
+    }
+
+    /// Tells the state of a BFD session; what was not yet told of it is out of date.
+    pub fn bfd(&mut self, remote: Ipv4Addr, state: State, diagnostic: Diagnostic) {
+        self.sessions.insert(remote, (state, diagnostic));
+    }
+
+    /// A BFD session has gone: nothing is told of it any more.
+    pub fn forget_bfd(&mut self, remote: Ipv4Addr) {
+        self.sessions.remove(&remote);
     }
 
     /// A tunnel has gone: nothing is told of it any more.
@@ -63,6 +82,9 @@ impl Outbox {
         }
         if let Some((port, link)) = self.links.pop_first() {
             return Some(Event::PortLink { port, link });
+        }
+        if let Some((remote, (state, diagnostic))) = self.sessions.pop_first() {
+            return Some(Event::Bfd { remote, state, diagnostic });
         }
         self.tunnels.pop_first().map(|(tunnel, up)| Event::TunnelUp { tunnel, up })
     }

@@ -51,6 +51,9 @@ impl Service {
         }
         if pending.vifs.is_empty() && pending.neighbors.is_empty() {
             self.tunnel_rows(token);
+            for row in self.bfd.rows(token, now) {
+                self.outbox.push(row);
+            }
             self.outbox.push(Event::SnapshotEnd { token, generation: self.acked });
         } else {
             self.snapshot = Some(pending);

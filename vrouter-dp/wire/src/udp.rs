@@ -80,6 +80,23 @@ impl Udp {
         self.length = U16::new(length);
     }
 
+    /// Computes the checksum over header, `payload` and pseudo header.
+    pub fn fill_checksum(&mut self, payload: &[u8], source: Ipv4Addr, destination: Ipv4Addr) {
+        self.checksum = U16::new(0);
+        let pseudo = checksum::pseudo_ipv4(
+            source.to_bits(),
+            destination.to_bits(),
+            ipv4::UDP,
+            self.length(),
+        );
+        let sum = pseudo + checksum::sum(self.as_bytes()) + checksum::sum(payload);
+        // RFC 768: 0 stands for none, all ones are as good.
+        self.checksum = U16::new(match checksum::finish(sum) {
+            0 => 0xffff,
+            sum => sum,
+        });
+    }
+
     /// Whether the checksum over header, `payload` and pseudo header is right, or absent.
     #[inline]
     pub fn verifies(&self, payload: &[u8], source: Ipv4Addr, destination: Ipv4Addr) -> bool {
@@ -131,6 +148,12 @@ mod tests {
             let theirs = oracle::UdpPacket::new_checked(&bytes[..]).unwrap();
             let (udp, payload) = Udp::checked(&bytes).unwrap();
             prop_assert_eq!(udp.verifies(payload, source, destination), theirs.verify_checksum(&source.into(), &destination.into()));
+            let mut ours = *udp;
+            ours.fill_checksum(payload, source, destination);
+            prop_assert!(ours.checksum() != 0 && ours.verifies(payload, source, destination));
+            if right {
+                prop_assert_eq!(ours.checksum(), udp.checksum());
+            }
         }
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Exits: drop `malformed inner-checksum martian multicast` for a packet from an instance; for one from the fabric also
 //! `outer-checksum not-local outer-fragment unsupported-protocol tunnel-source invalid-label-stack invalid-label label-ttl`;
-//! punt `local` for ICMP to the node itself.
+//! punt `local` for ICMP and `bfd` for BFD to the node itself.
 //!
 //! Tunnels: MPLS in UDP to port 6635 or 51234 (RFC 7510; a UDP checksum that is there must be right), MPLS in GRE (RFC 4023;
 //! checksum and key fields accepted). The outer source must be the end of a tunnel or lie in the accepted prefixes. What is behind
 //! the label is IPv4 or IPv6 by its first four bits.
 
+use wire::bfd;
 use wire::eth;
 use wire::gre::Gre;
 use wire::ipv4::{self, Fields, Ipv4};
@@ -144,20 +145,30 @@ fn general(
     let header = usize::from(outer.header_len);
     let payload = packet.get(header..usize::from(outer.total_len)).ok_or(Drop::Malformed)?;
     let (between, stack) = match outer.protocol {
+        ipv4::UDP if is_bfd(payload) => {
+            return Err(context.punt(Punt::Bfd, ours(start, &outer)));
+        }
         ipv4::UDP => (Udp::LEN, in_udp(&outer, payload)?),
         ipv4::GRE => {
             let stack = in_gre(payload)?;
             (payload.len() - stack.len(), stack)
         }
-        ipv4::ICMP => {
-            let (start, length, vrf) = (start as u16, outer.total_len, VrfId::MASTER);
-            let place = Place { start, length, vrf, vif: None, tunnelled: false };
-            return Err(context.punt(Punt::Local, place));
-        }
+        ipv4::ICMP => return Err(context.punt(Punt::Local, ours(start, &outer))),
         _ => return Err(Drop::UnsupportedProtocol.into()),
     };
     admit(context, &outer)?;
     label(context, burst, place, stack, start + header + between)
+}
+
+/// The place of a packet to the node itself.
+fn ours(start: usize, outer: &Fields) -> Place {
+    let (start, length, vrf) = (start as u16, outer.total_len, VrfId::MASTER);
+    Place { start, length, vrf, vif: None, tunnelled: false }
+}
+
+fn is_bfd(datagram: &[u8]) -> bool {
+    Udp::parse(datagram)
+        .is_ok_and(|(udp, _)| matches!(udp.destination(), bfd::SINGLE_HOP | bfd::MULTIHOP))
 }
 
 fn local(context: &Context<'_>, destination: u32) -> Step<()> {

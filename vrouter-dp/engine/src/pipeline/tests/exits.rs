@@ -6,6 +6,7 @@ use std::time::Duration;
 use wire::Mac;
 use wire::eth;
 use wire::ipv4::Ipv4;
+use zerocopy::IntoBytes as _;
 
 use super::frames::*;
 use crate::buffer::{Buf, HeapBuf};
@@ -415,7 +416,7 @@ fn no_room_for_headers() {
 fn punts_start_where_they_say() {
     let mut lab = Lab::new().unwrap();
     let arp = wire::arp::Arp::request(A_MAC, A, [10, 1, 0, 1].into());
-    let arp = zerocopy::IntoBytes::as_bytes(&arp);
+    let arp = arp.as_bytes();
     for to in [Mac::BROADCAST, Mac::GATEWAY] {
         let frame = tagged(to, A_MAC, 107, eth::ARP, arp);
         let (packet, verdict) = lab.receive_one(GATEWAY, HeapBuf::new(&frame));
@@ -466,10 +467,38 @@ fn punts_start_where_they_say() {
 }
 
 #[test]
+fn bfd_to_the_node_goes_to_the_service_thread_whatever_its_ttl() {
+    let mut lab = Lab::new().unwrap();
+    let pe_mac = Mac([2, 0, 0, 0, 0, 9]);
+    let bfd = |to: Ipv4Addr, port: u16, ttl: u8| {
+        let mut ip = Ipv4::new(PE, to, wire::ipv4::UDP, 52);
+        ip.set_ttl(ttl);
+        ip.fill_checksum();
+        let udp = wire::udp::Udp::new(50_000, port, 24);
+        [ip.as_bytes(), udp.as_bytes(), &[0x20; 24]].concat()
+    };
+    for (port, ttl) in [(3784, 255), (3784, 64), (4784, 64)] {
+        let packet = bfd(US, port, ttl);
+        let frame = HeapBuf::new(&plain(FABRIC_MAC, pe_mac, eth::IPV4, &packet));
+        let (bytes, verdict) = lab.receive_one(FABRIC, frame);
+        assert_eq!(bytes.data(), packet);
+        let Some(Verdict::Punt(meta)) = verdict else { panic!("{verdict:?}") };
+        assert_eq!((meta.class, meta.port, meta.vrf), (Punt::Bfd, FABRIC, VrfId::MASTER));
+    }
+    let dropped = |lab: &Lab, reason: Drop| lab.counters().dropped[reason.index()].value();
+    let frame = plain(FABRIC_MAC, pe_mac, eth::IPV4, &bfd([192, 0, 2, 77].into(), 3784, 255));
+    lab.receive_one(FABRIC, HeapBuf::new(&frame));
+    assert_eq!(dropped(&lab, Drop::NotLocal), 1, "not ours");
+    let frame = plain(FABRIC_MAC, pe_mac, eth::IPV4, &bfd(US, 3785, 255));
+    lab.receive_one(FABRIC, HeapBuf::new(&frame));
+    assert_eq!(dropped(&lab, Drop::UnsupportedProtocol), 1, "another port");
+}
+
+#[test]
 fn a_storm_is_limited_by_its_class_and_time_restores_it() {
     let mut lab = Lab::new().unwrap();
     let arp = wire::arp::Arp::request(A_MAC, A, [10, 1, 0, 1].into());
-    let frame = tagged(Mac::BROADCAST, A_MAC, 107, eth::ARP, zerocopy::IntoBytes::as_bytes(&arp));
+    let frame = tagged(Mac::BROADCAST, A_MAC, 107, eth::ARP, arp.as_bytes());
     let storm = Punt::Arp.rate() + 50;
     for _ in 0..storm {
         lab.receive_one(GATEWAY, HeapBuf::new(&frame));
