@@ -141,6 +141,9 @@ fn print(update: &Update) {
             }
         }
         Update::EndOfRib { peer, family } => println!("end-of-rib {peer} {family}"),
+        Update::FamilyDisabled { peer, family, reason } => {
+            println!("disabled {peer} {family} {reason}");
+        }
         Update::SessionUp { peer } => println!("up {peer}"),
         Update::SessionDown { peer, reason } => println!("down {peer} {reason}"),
     }

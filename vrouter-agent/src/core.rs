@@ -201,6 +201,12 @@ impl<'a> Core<'a> {
                     restore.owed.remove(&peer);
                 }
             }
+            Update::FamilyDisabled { peer, family, reason } => {
+                tracing::warn!(%peer, %family, reason, "family ignored until the BGP session ends");
+                if let Some(restore) = self.restore.as_mut().filter(|_| family == Family::Vpnv4) {
+                    restore.owed.remove(&peer);
+                }
+            }
             Update::SessionUp { peer } => {
                 tracing::info!(%peer, "BGP session established");
                 self.sessions.insert(peer, true);

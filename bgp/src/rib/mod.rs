@@ -206,8 +206,16 @@ impl Rib {
         with_table!(self, family, table => table.withdraw(&mut self.common, peer, routes));
     }
 
-    /// Every path of the peer in a family is gone.
-    pub(crate) fn clear(&mut self, peer: PeerIndex, family: Family) {
+    /// A family of the peer is ignored from now on: its paths are gone.
+    pub(crate) fn disable(&mut self, peer: PeerIndex, family: Family, reason: &'static str) {
+        self.clear(peer, family);
+        if let Some(source) = self.source(peer) {
+            let disabled = Update::FamilyDisabled { peer: source.address, family, reason };
+            self.common.news.push_back(News::Session(disabled));
+        }
+    }
+
+    fn clear(&mut self, peer: PeerIndex, family: Family) {
         with_table!(self, family, table => table.clear(&mut self.common, peer));
     }
 

@@ -7,22 +7,42 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Announce { peer: u32, route: u8, local_pref: u8, looped: bool },
+    Announce { peer: u32, route: u8, form: Form },
     Withdraw { peer: u32, route: u8 },
     Down { peer: u32 },
     Look(u8),
 }
 
+/// What decides about a path: LOCAL_PREF, neighbouring AS, MED; and whether it is a loop.
+type Form = (u8, u8, u8, bool);
+
+/// Few values, so that MED decides often: what it removes depends on who else is there.
+fn any_form() -> impl Strategy<Value = Form> {
+    (0..2u8, 1..3u8, 0..3u8, proptest::bool::weighted(0.2))
+}
+
+fn attributes((local_pref, neighbor, med, looped): Form) -> PathAttributes {
+    let mut a = PathAttributes::new(IpAddr::from([203, 0, 113, 1]));
+    a.local_pref = Some(u32::from(local_pref));
+    a.as_path = crate::wire::AsPath::sequence(&[Asn(neighbor.into())]);
+    a.med = Some(med.into());
+    a.originator_id = looped.then_some(ME);
+    a
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
-    let (peer, route) = (0..4u32, 0..6u8);
+    let (peer, route) = (0..4u32, 0..ROUTES);
     prop_oneof![
-        6 => (peer.clone(), route.clone(), 0..4u8, any::<bool>()).prop_map(
-            |(peer, route, local_pref, looped)| Step::Announce { peer, route, local_pref, looped }),
+        6 => (peer.clone(), route.clone(), any_form()).prop_map(
+            |(peer, route, form)| Step::Announce { peer, route, form }),
         3 => (peer.clone(), route).prop_map(|(peer, route)| Step::Withdraw { peer, route }),
         1 => peer.prop_map(|peer| Step::Down { peer }),
-        2 => (0..8u8).prop_map(Step::Look),
+        3 => (0..4u8).prop_map(Step::Look),
     ]
 }
+
+const ROUTES: u8 = 3;
+const ME: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 
 fn key(route: u8) -> Route {
     let rd = RouteDistinguisher::ip(Ipv4Addr::LOCALHOST, 1);
@@ -34,17 +54,31 @@ fn source(peer: u32) -> Source {
     Source { address: router_id.into(), router_id, external: false, local: None }
 }
 
+/// Who has the best path by the decision over all usable ones.
+fn expected(model: &BTreeMap<(u32, u8), Form>, route: u8) -> Option<IpAddr> {
+    let usable: Vec<(u32, PathAttributes)> = (0..4)
+        .filter_map(|peer| model.get(&(peer, route)).map(|form| (peer, *form)))
+        .filter(|(_, (.., looped))| !looped)
+        .map(|(peer, form)| (peer, attributes(form)))
+        .collect();
+    let candidate = |(peer, attributes)| {
+        let Source { address, router_id, external, .. } = source(peer);
+        decision::Candidate { attributes, external, router_id, peer: address }
+    };
+    let candidates: Vec<_> = usable.iter().map(|(p, a)| candidate((*p, a))).collect();
+    decision::best(&candidates).map(|(best, _)| candidates[best].peer)
+}
+
 proptest! {
     /// Whatever happens and whenever the consumer looks, in the end it has been told of exactly
     /// the best path of each route, and the counts are those of what the peers hold.
     #[test]
     fn the_consumer_ends_with_the_best_of_what_is_there(
-        steps in proptest::collection::vec(any_step(), 0..120),
+        steps in proptest::collection::vec(any_step(), 0..200),
     ) {
-        let me = Ipv4Addr::new(192, 0, 2, 100);
-        let mut rib = Rib::new(Asn(64512), me);
+        let mut rib = Rib::new(Asn(64512), ME);
         let mut interner = Interner::default();
-        let mut model: BTreeMap<(u32, u8), (u8, bool)> = BTreeMap::new();
+        let mut model: BTreeMap<(u32, u8), Form> = BTreeMap::new();
         let mut told: BTreeMap<Route, IpAddr> = BTreeMap::new();
         let hear = |told: &mut BTreeMap<Route, IpAddr>, update| {
             if let Update::Best { route: key, path } = update {
@@ -61,13 +95,11 @@ proptest! {
         }
         for step in steps {
             match step {
-                Step::Announce { peer, route, local_pref, looped } => {
-                    let mut a = PathAttributes::new(IpAddr::from([203, 0, 113, 1]));
-                    a.local_pref = Some(u32::from(local_pref));
-                    a.originator_id = looped.then_some(me);
+                Step::Announce { peer, route, form } => {
                     let nlri = Nlri::labelled(key(route), 16);
-                    rib.announce(peer, Family::Vpnv4, &interner.intern(a), &[nlri]);
-                    model.insert((peer, route), (local_pref, looped));
+                    let attributes = interner.intern(attributes(form));
+                    rib.announce(peer, Family::Vpnv4, &attributes, &[nlri]);
+                    model.insert((peer, route), form);
                 }
                 Step::Withdraw { peer, route } => {
                     rib.withdraw(peer, Family::Vpnv4, &[key(route)]);
@@ -77,6 +109,15 @@ proptest! {
                     rib.peer_down(peer, "down".to_owned());
                     model.retain(|(from, _), _| *from != peer);
                     rib.peer_up(peer, source(peer));
+                }
+                Step::Look(0) => {
+                    while let Some(update) = rib.next_update() {
+                        hear(&mut told, update);
+                    }
+                    for route in 0..ROUTES {
+                        let best = told.get(&key(route)).copied();
+                        prop_assert_eq!(best, expected(&model, route));
+                    }
                 }
                 Step::Look(count) => {
                     for _ in 0..count {
@@ -90,19 +131,13 @@ proptest! {
         while let Some(update) = rib.next_update() {
             hear(&mut told, update);
         }
-        for route in 0..6 {
-            // Highest LOCAL_PREF, then lowest router id.
-            let best = (0..4)
-                .filter_map(|peer| model.get(&(peer, route)).map(|(pref, bad)| (peer, *pref, *bad)))
-                .filter(|(_, _, looped)| !looped)
-                .max_by_key(|(peer, pref, _)| (*pref, u32::MAX - *peer));
-            let address = best.map(|(peer, ..)| source(peer).address);
-            prop_assert_eq!(told.get(&key(route)).copied(), address);
+        for route in 0..ROUTES {
+            prop_assert_eq!(told.get(&key(route)).copied(), expected(&model, route));
         }
         for peer in 0..4 {
             let held = || model.iter().filter(move |((from, _), _)| *from == peer);
             let received = held().count() as u64;
-            let accepted = held().filter(|(_, (_, looped))| !looped).count() as u64;
+            let accepted = held().filter(|(_, (.., looped))| !looped).count() as u64;
             prop_assert_eq!(rib.counts(peer), Counts { received, accepted });
         }
         let live: std::collections::BTreeSet<u8> = model.keys().map(|(_, route)| *route).collect();

@@ -131,6 +131,16 @@ pub enum Update {
         /// The family.
         family: Family,
     },
+    /// Routes of a family could not be told apart: it is ignored until the session ends, and the
+    /// loss of its routes comes before this. There will be no End-of-RIB of it.
+    FamilyDisabled {
+        /// The peer.
+        peer: IpAddr,
+        /// The family.
+        family: Family,
+        /// Why, for a person to read.
+        reason: &'static str,
+    },
     /// A session reached Established.
     SessionUp {
         /// The peer.

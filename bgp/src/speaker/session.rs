@@ -130,10 +130,10 @@ impl Speaker {
 
     /// RFC 4760 7: the family's routes go, and what comes of it later is ignored.
     fn disable(&mut self, index: PeerIndex, family: Family, faults: &[wire::Fault]) {
-        self.rib.clear(index, family);
-        let Some(peer) = self.peer_mut(index) else { return };
         let what = faults.iter().find(|fault| fault.treatment == wire::Treatment::Disable);
         let what = what.map_or("malformed routes", |fault| fault.what);
+        self.rib.disable(index, family, what);
+        let Some(peer) = self.peer_mut(index) else { return };
         peer.disabled = Some(format!("{family} is ignored until the session ends: {what}"));
         let Some(session) = &mut peer.session else { return };
         session.decode.families.remove(family);

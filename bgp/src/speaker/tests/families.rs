@@ -67,15 +67,21 @@ fn a_malformed_family_is_ignored_and_the_others_live_on() {
     bad[length] = 18;
     rig.give(connection, &bad);
     let gone: Vec<_> = rig.updates();
-    assert!(matches!(&gone[..], [Update::Best { route: Route::Evpn(..), path: None }]), "{gone:?}");
+    let what = "EVPN route longer than the attribute";
+    let disabled = Update::FamilyDisabled { peer: address(2), family: Family::Evpn, reason: what };
+    assert!(
+        matches!(&gone[..], [Update::Best { route: Route::Evpn(..), path: None }, last]
+            if *last == disabled),
+        "{gone:?}"
+    );
     // Later ones are ignored, and it is said why; the session and the other families go on.
     rig.give(connection, &good);
     rig.give(connection, &reach(&path(2, &[]), "10.0.0.0/9", 17));
     let summary = rig.speaker.summary(rig.now).remove(0);
     assert_eq!((summary.received, summary.state), (2, SessionState::Established));
     assert!(!summary.families.contains(&Family::Evpn));
-    let why = "evpn is ignored until the session ends: EVPN route longer than the attribute";
-    assert_eq!(summary.last_error.as_deref(), Some(why));
+    let why = format!("evpn is ignored until the session ends: {what}");
+    assert_eq!(summary.last_error, Some(why));
     assert!(!rig.speaker.refresh(address(2), Family::Evpn));
     assert!(rig.closed.is_empty());
     // A new session starts afresh.
