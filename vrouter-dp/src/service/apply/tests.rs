@@ -1,9 +1,12 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use engine::seam::{Encapsulation, EventReceiver, Gen, NexthopId, OpSender, PortId, VrfId};
+use engine::seam::{
+    BfdTiming, Encapsulation, EventReceiver, Gen, NexthopId, OpSender, PortId, VrfId,
+};
 use engine::table::{Port, PortRole, Tables};
 use wire::Mac;
+use wire::bfd::{Diagnostic, State};
 
 use super::*;
 use crate::service::Parts;
@@ -239,4 +242,36 @@ fn adjacency_ids_rest_and_end() {
     drop(state);
     assert!(ids.any(tables.domain()));
     assert_eq!(ids.take(tables.domain()), Some(all[5]));
+}
+
+#[test]
+fn a_bfd_session_lives_through_a_new_agent_and_goes_with_the_sweep() {
+    let mut b = Bench::new();
+    let (remote, key) = (ip("10.0.0.9"), Key::Underlay(PortId(0), ip("10.0.0.9")));
+    let timing = BfdTiming { multihop: false, min_tx: 50_000, min_rx: 50_000, multiplier: 3 };
+    let set = Op::BfdSet { remote, timing };
+    let (state, diagnostic) = (State::Down, Diagnostic::NONE);
+    let down = Event::Bfd { remote, state, diagnostic };
+    let told = b.run([address(), set, commit(1)]);
+    assert!(told.contains(&down), "{told:?}");
+    // Its neighbour is asked for, as soon as there is something to send.
+    assert!(b.service.neighbors.find(key).is_none());
+    let later = b.now + Duration::from_secs(2);
+    for said in b.service.bfd.tick(later) {
+        b.service.bfd_said(&said, later);
+    }
+    assert!(b.service.neighbors.find(key).is_some());
+    // A tunnel that comes and goes leaves it to the session.
+    b.run([tunnel(1, remote), commit(2), Op::TunnelDel { tunnel: TunnelId(1) }, commit(3)]);
+    assert!(b.service.neighbors.find(key).is_some());
+
+    let told = b.run([Op::Resync, address(), set, Op::Sweep, commit(4)]);
+    assert!(told.contains(&down), "a new agent is told");
+    assert_eq!(b.service.bfd.remotes().count(), 1);
+    b.run([Op::Resync, address(), Op::Sweep, commit(5)]);
+    assert_eq!(b.service.bfd.remotes().count(), 0);
+    assert!(b.service.neighbors.find(key).is_none());
+    let gone = Op::BfdDel { remote };
+    let refused = Event::Refused { op: gone, refusal: Refusal::Unknown };
+    assert_eq!(b.run([gone]), [refused]);
 }
