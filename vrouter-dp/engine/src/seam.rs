@@ -256,7 +256,7 @@ pub enum Event {
     PortLink { port: PortId, link: Link },
     /// A tunnel became usable or unusable.
     TunnelUp { tunnel: TunnelId, up: bool },
-    /// The state of a BFD session, and why it is not up. The last one counts; also sent after [`Op::Resync`].
+    /// The state of a BFD session, and why it is not up. The last one counts; also sent for each [`Op::BfdSet`].
     Bfd { remote: Ipv4Addr, state: State, diagnostic: Diagnostic },
 
     /// Snapshot row: a port. `missed` and `no_mbuf` are the NIC's (imissed, rx_nombuf).

@@ -390,9 +390,6 @@ impl Service {
         for (tunnel, up) in &self.tunnels_up {
             self.outbox.tunnel(*tunnel, *up);
         }
-        for (remote, state, diagnostic) in self.bfd.states() {
-            self.outbox.bfd(remote, state, diagnostic);
-        }
     }
 
     fn watch_links(&mut self, now: Instant) {
