@@ -20,6 +20,8 @@ pub const OPEN_TIME: Duration = Duration::from_secs(60);
 pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Least time that a peer may take nothing of what waits for it, unless configured (RFC 9687).
+pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
 /// A session that lived this long makes the next pause a first one.
 const STABLE: Duration = Duration::from_secs(60);
 
@@ -58,7 +60,11 @@ pub enum Event<'a> {
     Closed(Direction, &'a str),
     /// A whole message, sound in itself.
     Received(Direction, &'a Message),
-    /// Something that ends the connection: a message with errors, a peer that takes nothing.
+    /// Octets wait to be taken by the connection.
+    Handed(Direction),
+    /// The connection has taken octets; whether more of them wait.
+    Taken(Direction, bool),
+    /// Something that ends the connection: a message with errors.
     Fault(Direction, Notification),
     /// Time has passed; due by [`Fsm::next_timeout`], harmless at any time.
     Tick,
@@ -97,6 +103,8 @@ struct Connection {
     hold_at: Option<Instant>,
     /// When the next KEEPALIVE is due.
     keepalive_at: Option<Instant>,
+    /// When it last took something, while something waits to be taken.
+    waiting_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,31 +114,43 @@ enum Phase {
     Established(Negotiated, Instant),
 }
 
+/// What a machine is made for.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What to offer, and whom to expect.
+    pub local: Local,
+    /// Never dial.
+    pub passive: bool,
+    /// Seconds that the peer may take nothing of what waits for it, 0 for ever. `None` is
+    /// [`SEND_HOLD_TIME`] or twice the negotiated hold time, whichever is more.
+    pub send_hold_time: Option<u32>,
+}
+
 /// The machine.
 #[derive(Clone, Debug)]
 pub struct Fsm {
-    local: Local,
-    passive: bool,
+    settings: Settings,
     started: bool,
     slots: [Slot; 2],
     retry_at: Option<Instant>,
     failures: u32,
     jitter: u64,
     last_error: Option<String>,
+    send_hold_expired: u64,
 }
 
 impl Fsm {
     /// A machine that waits for [`Event::Start`]. `seed` spreads the timers of many peers.
-    pub fn new(local: Local, passive: bool, seed: u64) -> Fsm {
+    pub fn new(settings: Settings, seed: u64) -> Fsm {
         Fsm {
-            local,
-            passive,
+            settings,
             started: false,
             slots: [Slot::Empty; 2],
             retry_at: None,
             failures: 0,
             jitter: seed | 1,
             last_error: None,
+            send_hold_expired: 0,
         }
     }
 
@@ -154,6 +174,18 @@ impl Fsm {
                     self.received(way, connection, message, now, out);
                 }
             }
+            Event::Handed(way) => {
+                if let Slot::Open(connection) = self.slot(way) {
+                    let waiting_since = connection.waiting_since.or(Some(now));
+                    self.set(way, Slot::Open(Connection { waiting_since, ..connection }));
+                }
+            }
+            Event::Taken(way, more) => {
+                if let Slot::Open(connection) = self.slot(way) {
+                    let waiting_since = more.then_some(now);
+                    self.set(way, Slot::Open(Connection { waiting_since, ..connection }));
+                }
+            }
             Event::Fault(way, why) => {
                 if matches!(self.slot(way), Slot::Open(_)) {
                     self.fault(way, why, now, out);
@@ -166,9 +198,11 @@ impl Fsm {
     /// When [`Event::Tick`] is due.
     pub fn next_timeout(&self) -> Option<Instant> {
         let slots = self.slots.iter().flat_map(|slot| match slot {
-            Slot::Empty => [None, None],
-            Slot::Dialling { until } => [Some(*until), None],
-            Slot::Open(connection) => [connection.hold_at, connection.keepalive_at],
+            Slot::Empty => [None; 3],
+            Slot::Dialling { until } => [Some(*until), None, None],
+            Slot::Open(connection) => {
+                [connection.hold_at, connection.keepalive_at, self.send_hold_at(connection)]
+            }
         });
         slots.chain([self.retry_at]).flatten().min()
     }
@@ -180,8 +214,11 @@ impl Fsm {
 
     /// The state for people: that of the connection that is further.
     pub fn state(&self) -> SessionState {
-        let idle =
-            if self.started && self.passive { SessionState::Active } else { SessionState::Idle };
+        let idle = if self.started && self.settings.passive {
+            SessionState::Active
+        } else {
+            SessionState::Idle
+        };
         let slots = self.slots.iter().map(|slot| match slot {
             Slot::Empty => idle,
             Slot::Dialling { .. } => SessionState::Connect,
@@ -209,9 +246,14 @@ impl Fsm {
         self.last_error.as_deref()
     }
 
+    /// Sessions that ended because the peer took nothing for the send hold time.
+    pub fn send_hold_expired(&self) -> u64 {
+        self.send_hold_expired
+    }
+
     /// The OPEN that this side sends.
     pub fn open(&self) -> Open {
-        Open::offer(&self.local)
+        Open::offer(&self.settings.local)
     }
 
     fn slot(&self, way: Direction) -> Slot {
@@ -233,7 +275,7 @@ impl Fsm {
     fn dial(&mut self, now: Instant, out: &mut Vec<Action>) {
         self.retry_at = None;
         let free = self.slots.iter().all(|slot| matches!(slot, Slot::Empty));
-        if self.started && !self.passive && free {
+        if self.started && !self.settings.passive && free {
             self.set(Direction::Out, Slot::Dialling { until: now + DIAL_TIME });
             out.push(Action::Dial);
         }
@@ -274,6 +316,7 @@ impl Fsm {
             phase: Phase::OpenSent,
             hold_at: Some(now + OPEN_TIME),
             keepalive_at: None,
+            waiting_since: None,
         };
         self.set(way, Slot::Open(connection));
         out.push(Action::SendOpen(way));
@@ -292,8 +335,8 @@ impl Fsm {
                 out.push(Action::Close(way));
                 self.lost(way, format!("peer sent NOTIFICATION: {why}"), now, out);
             }
-            (Phase::OpenSent, Message::Open(open)) => match open.negotiate(&self.local) {
-                Ok(agreed) => self.opens(way, open, agreed, now, out),
+            (Phase::OpenSent, Message::Open(open)) => match open.negotiate(&self.settings.local) {
+                Ok(agreed) => self.opens(way, connection, (open, agreed), now, out),
                 Err(why) => self.fault(way, why, now, out),
             },
             (Phase::OpenConfirm(agreed), Message::Keepalive) => {
@@ -324,8 +367,8 @@ impl Fsm {
     fn opens(
         &mut self,
         way: Direction,
-        open: &Open,
-        agreed: Negotiated,
+        connection: Connection,
+        (open, agreed): (&Open, Negotiated),
         now: Instant,
         out: &mut Vec<Action>,
     ) {
@@ -337,7 +380,7 @@ impl Fsm {
         if let Slot::Open(Connection { phase: Phase::OpenConfirm(_), .. }) = self.slot(rival) {
             // The connection that the higher identifier dialled stays; RFC 6286 2.3: between
             // equal identifiers the higher AS decides.
-            let ours = (self.local.router_id, self.local.asn);
+            let ours = (self.settings.local.router_id, self.settings.local.asn);
             let keep =
                 if ours > (open.router_id, open.asn()) { Direction::Out } else { Direction::In };
             self.yield_to_rival(keep.other(), out);
@@ -349,6 +392,7 @@ impl Fsm {
             phase: Phase::OpenConfirm(agreed),
             hold_at: hold(agreed, now),
             keepalive_at: self.keepalive(agreed, now),
+            waiting_since: connection.waiting_since,
         };
         self.set(way, Slot::Open(connection));
         out.push(Action::SendKeepalive(way));
@@ -391,6 +435,11 @@ impl Fsm {
                 Slot::Open(connection) if due(connection.hold_at) => {
                     self.fault(way, Notification::new(notification::HOLD_TIMER, 0), now, out);
                 }
+                Slot::Open(connection) if due(self.send_hold_at(&connection)) => {
+                    self.send_hold_expired += 1;
+                    let why = Notification::new(notification::SEND_HOLD_TIMER, 0);
+                    self.fault(way, why, now, out);
+                }
                 Slot::Open(connection) if due(connection.keepalive_at) => {
                     out.push(Action::SendKeepalive(way));
                     let keepalive_at = match connection.phase {
@@ -426,11 +475,23 @@ impl Fsm {
         self.set(way, Slot::Empty);
         self.last_error = Some(why);
         let alone = matches!(self.slot(way.other()), Slot::Empty);
-        if self.started && !self.passive && alone {
+        if self.started && !self.settings.passive && alone {
             let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(5)).min(LONGEST_PAUSE);
             self.failures = self.failures.saturating_add(1);
             self.retry_at = Some(now + self.jittered(pause));
         }
+    }
+
+    /// When the send hold timer runs out: only in Established, while something waits.
+    fn send_hold_at(&self, connection: &Connection) -> Option<Instant> {
+        let Phase::Established(agreed, _) = connection.phase else { return None };
+        let time = match (self.settings.send_hold_time, agreed.hold_time) {
+            // RFC 9687 3.1: it runs only where the hold timer does.
+            (_, 0) | (Some(0), _) => return None,
+            (Some(seconds), _) => Duration::from_secs(u64::from(seconds)),
+            (None, hold) => SEND_HOLD_TIME.max(Duration::from_secs(2 * u64::from(hold))),
+        };
+        connection.waiting_since.map(|since| since + time)
     }
 
     fn keepalive(&mut self, agreed: Negotiated, now: Instant) -> Option<Instant> {

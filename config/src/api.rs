@@ -402,6 +402,9 @@ pub struct BgpSummaryRow {
     pub uptime_seconds: u64,
     /// Why the session ended last.
     pub last_error: Option<String>,
+    /// Sessions that ended because the peer took nothing of what was sent to it for the send hold time (RFC 9687).
+    #[serde(default)]
+    pub send_hold_expired: u64,
 }
 
 /// `vrctl bgp route list`.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bgp::types::Asn;
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::defaults;
 use crate::diag::{Problems, closest};
 use crate::load::{Raw, RawPeer, RawPort, RawVrf};
 use crate::model::PortRole;
@@ -612,6 +613,12 @@ fn session(peer: &RawPeer, listens: bool, problems: &Problems<'_>) {
     if let Some(hold) = peer.hold_time.filter(|h| matches!(h.value, 1 | 2)) {
         let message = format!("`hold-time` is {}, which RFC 4271 forbids", hold.value);
         problems.add(hold.at, message, "write 0 (never expires) or at least 3 seconds");
+    }
+    let hold = peer.hold_time.map_or_else(defaults::hold_time, |h| h.value);
+    if let Some(send) = peer.send_hold_time.filter(|s| s.value != 0 && s.value <= hold.into()) {
+        let message =
+            format!("`send-hold-time` is {}, not more than `hold-time`, {hold}", send.value);
+        problems.add(send.at, message, "write 0 (for ever) or more than `hold-time` (RFC 9687)");
     }
     if let (Some(address), Some(local)) = (peer.address, peer.local_address)
         && address.value.is_ipv4() != local.value.is_ipv4()

@@ -443,6 +443,12 @@ fn bgp(diff: &mut Diff, old: &Config, new: &Config) {
             moved(&what, "local-address", &automatic(o), &automatic(n)),
             moved(&what, "multihop", &o.multihop, &n.multihop),
             moved(&what, "hold-time", &o.hold_time, &n.hold_time),
+            moved(
+                &what,
+                "send-hold-time",
+                &or_default(o.send_hold_time.as_ref()),
+                &or_default(n.send_hold_time.as_ref()),
+            ),
         ];
         lines.into_iter().flatten().for_each(|line| diff.live(format!("{line} (session resets)")));
         diff.disturb(format!("BGP session to {}", n.address));

@@ -92,6 +92,7 @@ keys! {
     LOCAL_ADDRESS = "local-address", "an address", "local-address = \"192.0.2.1\"";
     MULTIHOP = "multihop", "true or false", "multihop = false";
     HOLD_TIME = "hold-time", "a number of seconds, 0 or 3-65535", "hold-time = 90";
+    SEND_HOLD_TIME = "send-hold-time", "a number of seconds, 0 or 4-131070", "send-hold-time = 480";
 }
 
 pub(crate) const BFD_INTERVAL_RANGE: RangeInclusive<i64> = 10..=60_000;
@@ -110,3 +111,4 @@ pub(crate) const LABEL_RANGE: RangeInclusive<i64> = 16..=1_048_575;
 pub(crate) const VLAN_RANGE: RangeInclusive<i64> = 1..=4094;
 pub(crate) const PEER_PORT_RANGE: RangeInclusive<i64> = 1..=65_535;
 pub(crate) const HOLD_TIME_RANGE: RangeInclusive<i64> = 0..=65_535;
+pub(crate) const SEND_HOLD_TIME_RANGE: RangeInclusive<i64> = 0..=131_070;

@@ -202,6 +202,7 @@ pub(crate) struct RawPeer {
     pub(crate) local_address: Read<IpAddr>,
     pub(crate) multihop: Read<bool>,
     pub(crate) hold_time: Read<u16>,
+    pub(crate) send_hold_time: Read<u32>,
 }
 
 impl Raw {
@@ -610,6 +611,9 @@ impl RawPeer {
             local_address: s.optional(keys::LOCAL_ADDRESS).and_then(|v| v.text(parse::ip)),
             multihop: s.optional(keys::MULTIHOP).and_then(|v| v.boolean()),
             hold_time: s.optional(keys::HOLD_TIME).and_then(|v| v.integer(keys::HOLD_TIME_RANGE)),
+            send_hold_time: s
+                .optional(keys::SEND_HOLD_TIME)
+                .and_then(|v| v.integer(keys::SEND_HOLD_TIME_RANGE)),
         };
         s.finish();
         peer
@@ -625,6 +629,7 @@ impl RawPeer {
             local_address: self.local_address.map(|v| v.value),
             multihop: self.multihop.is_some_and(|v| v.value),
             hold_time: self.hold_time.map_or_else(defaults::hold_time, |v| v.value),
+            send_hold_time: self.send_hold_time.map(|v| v.value),
         })
     }
 }

@@ -426,4 +426,9 @@ pub struct BgpPeer {
     /// Seconds, 0 (never expires) or 3-65535. Default: 90.
     #[serde(default = "defaults::hold_time")]
     pub hold_time: u16,
+    /// Seconds that the peer may take nothing of what is sent to it before its session is closed (RFC 9687): 0 (for ever)
+    /// or more than `hold-time`, up to 131070. Default: 480, or twice the negotiated hold time if that is more. With hold
+    /// time 0 it does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_hold_time: Option<u32>,
 }

@@ -125,8 +125,14 @@ fn instances() {
 #[test]
 fn peers() {
     says(
-        &[("address = \"192.0.2.10\"", "address = \"192.0.2.10\"\nhold-time = 30")],
-        &["peer 192.0.2.10: hold-time 90 -> 30 (session resets)"],
+        &[(
+            "address = \"192.0.2.10\"",
+            "address = \"192.0.2.10\"\nhold-time = 30\nsend-hold-time = 60",
+        )],
+        &[
+            "peer 192.0.2.10: hold-time 90 -> 30 (session resets)",
+            "peer 192.0.2.10: send-hold-time default -> 60 (session resets)",
+        ],
         &["BGP session to 192.0.2.10"],
         &[],
     );

@@ -404,7 +404,7 @@ fn routes_and_peers() {
     );
     refused(
         &base(
-            "[bgp]\nlisten = \"none\"\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 0\nfamilies = [\"vpnv4\", \"mpls\", \"vpnv4\"]\npassive = true\nhold-time = 2\nport = 0\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 1\nfamilies = []\nlocal-address = \"2001:db8::1\"\npassword = \"x\"\n[[bgp.peer]]\naddress = \"224.0.0.1\"\n",
+            "[bgp]\nlisten = \"none\"\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 0\nfamilies = [\"vpnv4\", \"mpls\", \"vpnv4\"]\npassive = true\nhold-time = 2\nsend-hold-time = 1\nport = 0\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 1\nfamilies = []\nlocal-address = \"2001:db8::1\"\npassword = \"x\"\n[[bgp.peer]]\naddress = \"224.0.0.1\"\n",
         ),
         &[
             r#"28:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
@@ -413,14 +413,15 @@ fn routes_and_peers() {
             r#"30:30: `families` holds vpnv4 twice, first on line 30; remove one of the two"#,
             r#"31:11: `passive` waits for the peer, but `listen` is "none"; give `listen` an address, or remove `passive`"#,
             r#"32:13: `hold-time` is 2, which RFC 4271 forbids; write 0 (never expires) or at least 3 seconds"#,
-            r#"33:8: `port` is 0, not a TCP port, 1-65535; write for example `port = 179`"#,
-            r#"35:11: peer 192.0.2.1 already exists on line 28; remove one of the two"#,
-            r#"35:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
-            r#"37:12: `families` is empty; write for example `families = ["vpnv4"]`"#,
-            r#"38:17: `local-address` 2001:db8::1 is of another family than the peer's 192.0.2.1; write both as IPv4 or both as IPv6"#,
-            r#"39:1: unknown key `password` in [[bgp.peer]]; the keys are address, asn, families, passive, port, local-address, multihop, hold-time"#,
-            r#"40:1: missing key `asn` in [[bgp.peer]]; add `asn = 64512`"#,
-            r#"41:11: `address` 224.0.0.1 is not the address of a node; write the peer's unicast address"#,
+            r#"33:18: `send-hold-time` is 1, not more than `hold-time`, 2; write 0 (for ever) or more than `hold-time` (RFC 9687)"#,
+            r#"34:8: `port` is 0, not a TCP port, 1-65535; write for example `port = 179`"#,
+            r#"36:11: peer 192.0.2.1 already exists on line 28; remove one of the two"#,
+            r#"36:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
+            r#"38:12: `families` is empty; write for example `families = ["vpnv4"]`"#,
+            r#"39:17: `local-address` 2001:db8::1 is of another family than the peer's 192.0.2.1; write both as IPv4 or both as IPv6"#,
+            r#"40:1: unknown key `password` in [[bgp.peer]]; the keys are address, asn, families, passive, port, local-address, multihop, hold-time, send-hold-time"#,
+            r#"41:1: missing key `asn` in [[bgp.peer]]; add `asn = 64512`"#,
+            r#"42:11: `address` 224.0.0.1 is not the address of a node; write the peer's unicast address"#,
         ],
     );
     refused(

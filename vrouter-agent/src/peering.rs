@@ -119,6 +119,7 @@ pub fn peers(config: &Config) -> Vec<PeerConfig> {
         families: peer.families.clone(),
         passive: peer.passive,
         hold_time: peer.hold_time,
+        send_hold_time: peer.send_hold_time,
         multihop: peer.multihop,
     })
     .collect()

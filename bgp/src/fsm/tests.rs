@@ -23,7 +23,22 @@ struct Rig {
 
 impl Rig {
     fn new(id: u8, passive: bool) -> Rig {
-        Rig { fsm: Fsm::new(local(id), passive, 42), now: Instant::now() }
+        let settings = Settings { local: local(id), passive, send_hold_time: None };
+        Rig { fsm: Fsm::new(settings, 42), now: Instant::now() }
+    }
+
+    /// Established with a peer that offered this hold time; it and its send hold time.
+    fn established(send_hold_time: Option<u32>, hold_time: u16) -> Rig {
+        let local = Local { hold_time: 300, ..local(1) };
+        let settings = Settings { local, passive: true, send_hold_time };
+        let mut rig = Rig { fsm: Fsm::new(settings, 42), now: Instant::now() };
+        rig.on(Event::Start);
+        rig.on(Event::Opened(Direction::In));
+        let open = Open { hold_time, ..Open::offer(&self::local(2)) };
+        rig.get(Direction::In, Message::Open(open));
+        rig.get(Direction::In, Message::Keepalive);
+        assert_eq!(rig.fsm.state(), SessionState::Established);
+        rig
     }
 
     fn on(&mut self, event: Event<'_>) -> Vec<Action> {
@@ -213,6 +228,42 @@ fn hold_time_zero_means_no_timers_at_all() {
     assert_eq!(rig.fsm.next_timeout(), None);
 }
 
+#[test]
+fn a_peer_that_takes_nothing_is_given_the_time_of_the_rfc() {
+    // (configured, hold time, seconds until the end)
+    let cases = [
+        (None, 3, Some(480)),
+        (None, 240, Some(480)),
+        (None, 300, Some(600)),
+        (Some(7), 3, Some(7)),
+        (Some(0), 3, None),
+        (None, 0, None),
+        (Some(7), 0, None),
+    ];
+    for (configured, hold_time, end) in cases {
+        let mut rig = Rig::established(configured, hold_time);
+        rig.on(Event::Handed(Direction::In));
+        let mut ended = None;
+        for second in 1..=700 {
+            rig.now += Duration::from_secs(1);
+            // The peer talks on: only the send hold timer can end it.
+            rig.get(Direction::In, Message::Keepalive);
+            // What is handed on later does not give it more time.
+            rig.on(Event::Handed(Direction::In));
+            let actions = rig.on(Event::Tick);
+            if let Some(code) = notified(&actions) {
+                let last = actions.last();
+                assert!(matches!(last, Some(Action::Down(why)) if why.contains("send hold timer")));
+                ended = Some((second, code));
+                break;
+            }
+        }
+        let want = end.map(|second| (second, (8, 0, vec![])));
+        assert_eq!(ended, want, "{configured:?} {hold_time}");
+        assert_eq!(rig.fsm.send_hold_expired(), u64::from(end.is_some()));
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Start,
@@ -221,6 +272,8 @@ enum Step {
     Closed(bool),
     Message(bool, u8),
     Fault(bool),
+    Handed(bool),
+    Taken(bool, bool),
     Wait(u16),
 }
 
@@ -232,6 +285,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::Closed),
         12 => (any::<bool>(), 0..8u8).prop_map(|(way, which)| Step::Message(way, which)),
         1 => any::<bool>().prop_map(Step::Fault),
+        2 => any::<bool>().prop_map(Step::Handed),
+        1 => any::<[bool; 2]>().prop_map(|[way, more]| Step::Taken(way, more)),
         4 => (0..400u16).prop_map(Step::Wait),
     ]
 }
@@ -260,6 +315,8 @@ proptest! {
                 Step::Fault(inward) => {
                     rig.on(Event::Fault(way(inward), Notification::new(notification::UPDATE, 1)))
                 }
+                Step::Handed(inward) => rig.on(Event::Handed(way(inward))),
+                Step::Taken(inward, more) => rig.on(Event::Taken(way(inward), more)),
                 Step::Message(inward, which) => rig.get(way(inward), match which {
                     0..=2 => peer_open(2),
                     3..=4 => Message::Keepalive,
@@ -284,6 +341,39 @@ proptest! {
             if started && !passive {
                 let alive = rig.fsm.next_timeout().is_some() || up;
                 prop_assert!(alive, "neither connection nor timer: {:?}", rig.fsm);
+            }
+        }
+    }
+
+    /// The send hold timer against the words of RFC 9687: time without progress while something
+    /// waits, and nothing else, ends a session whose peer talks on.
+    #[test]
+    fn only_standing_still_ends_the_session(
+        steps in proptest::collection::vec((0..3u8, any::<bool>(), 0..4u8), 0..60),
+        limit in 4..12u32,
+    ) {
+        let mut rig = Rig::established(Some(limit), 3);
+        let mut since: Option<Instant> = None;
+        for (kind, more, seconds) in steps {
+            match kind {
+                0 => { rig.on(Event::Handed(Direction::In)); since = since.or(Some(rig.now)); }
+                1 => { rig.on(Event::Taken(Direction::In, more)); since = more.then_some(rig.now); }
+                _ => { rig.get(Direction::In, Message::Keepalive); }
+            }
+            for _ in 0..seconds {
+                rig.now += Duration::from_secs(1);
+                rig.get(Direction::In, Message::Keepalive);
+                let over = since.is_some_and(|at| {
+                    rig.now - at >= Duration::from_secs(u64::from(limit))
+                });
+                if over {
+                    prop_assert!(rig.fsm.next_timeout().is_some_and(|at| at <= rig.now));
+                }
+                let end = notified(&rig.on(Event::Tick));
+                prop_assert_eq!(end, over.then_some((8, 0, vec![])));
+                if over {
+                    return Ok(());
+                }
             }
         }
     }

@@ -90,14 +90,21 @@ pub(super) fn open(
     // Without it a KEEPALIVE may wait for the acknowledgement of an UPDATE.
     let _ = stream.set_nodelay(true);
     let work = async move {
+        let (mut input, mut output) = stream.into_split();
+        let mut told = false;
         let too_late = async {
             // Resolves, with an error, when the driver drops its end.
             let _ = closing.await;
             tokio::time::sleep(CLOSE_TIME).await;
         };
         tokio::select! {
-            () = carry(id, stream, queue, events) => {}
+            () = carry(id, (&mut input, &mut output), &mut told, queue, events) => {}
             () = too_late => {}
+        }
+        if !told {
+            // The peer takes nothing: a reset frees at once what the kernel would go on offering
+            // it. One that has been told all may still be reading it, and is left in peace.
+            let _ = SockRef::from(output.as_ref()).set_linger(Some(Duration::ZERO));
         }
     };
     (Pipe { bytes, _closing: guard }, work)
@@ -105,14 +112,14 @@ pub(super) fn open(
 
 async fn carry(
     id: ConnectionId,
-    stream: TcpStream,
+    (input, output): (&mut OwnedReadHalf, &mut OwnedWriteHalf),
+    told: &mut bool,
     queue: mpsc::UnboundedReceiver<Vec<u8>>,
     events: mpsc::Sender<Event>,
 ) {
-    let (mut input, mut output) = stream.into_split();
     let why = tokio::select! {
-        why = read(id, &mut input, &events) => Some(why),
-        why = write(id, &mut output, queue, &events) => why,
+        why = read(id, input, &events) => Some(why),
+        why = write(id, output, queue, &events) => why,
     };
     match why {
         Some(why) => {
@@ -122,6 +129,7 @@ async fn carry(
             // Closed by us. Unread octets would turn the close into a reset, and the reset could
             // overtake our NOTIFICATION: read on until the peer is done as well.
             let _ = output.shutdown().await;
+            *told = true;
             let mut discard = [0; 4096];
             while input.read(&mut discard).await.is_ok_and(|count| count > 0) {}
         }
@@ -153,11 +161,17 @@ async fn write(
     events: &mpsc::Sender<Event>,
 ) -> Option<String> {
     while let Some(bytes) = queue.recv().await {
-        for chunk in bytes.chunks(CHUNK) {
-            if let Err(error) = output.write_all(chunk).await {
-                return Some(format!("connection lost: {error}"));
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            // What the kernel takes is told at once: the send hold timer judges by it.
+            let chunk = rest.get(..CHUNK).unwrap_or(rest);
+            match output.write(chunk).await {
+                Ok(count) => {
+                    rest = rest.get(count..).unwrap_or_default();
+                    let _ = events.send(Event::Sent(id, count)).await;
+                }
+                Err(error) => return Some(format!("connection lost: {error}")),
             }
-            let _ = events.send(Event::Sent(id, chunk.len())).await;
         }
     }
     None

@@ -19,7 +19,7 @@ use hashbrown::HashMap;
 
 pub use model::*;
 
-use crate::fsm::{Direction, Event, Fsm};
+use crate::fsm::{self, Direction, Event, Fsm};
 use crate::rib::out::{Cursor, Log, OwnPath};
 use crate::rib::{Constraint, Interner, PathAttributes, PeerIndex, Rib};
 use crate::types::{Asn, ExtCommunity, Family, Membership, Route, RouteTarget};
@@ -29,8 +29,6 @@ use crate::wire::{Binding, DecodeContext, Local, Negotiated, Nlri};
 
 /// Octets handed to a connection and not yet taken by it, above which no UPDATEs are formed.
 pub const SEND_WINDOW: usize = 128 * 1024;
-/// A connection that takes nothing for this long is closed (RFC 9687 gives the same least time).
-pub const SEND_HOLD_TIME: Duration = Duration::from_secs(8 * 60);
 /// How long VPN routes wait for the peer to say which ones it wants (RFC 4684 6), at most. Peers
 /// that do not mark the end of their routes are not waited for.
 pub const MEMBERSHIP_TIME: Duration = Duration::from_secs(30);
@@ -129,8 +127,6 @@ struct Link {
     received: Vec<u8>,
     /// Octets handed out and not reported as sent.
     in_flight: usize,
-    /// When it last took something, while there is something to take.
-    stalled_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -302,8 +298,9 @@ impl Speaker {
         let Some((index, way)) = self.connections.get(&connection).copied() else { return };
         if let Some(link) = self.link_mut(index, way) {
             link.in_flight = link.in_flight.saturating_sub(count);
-            link.stalled_since = (link.in_flight > 0).then_some(now);
+            let more = link.in_flight > 0;
             self.unsent = true;
+            self.event(index, Event::Taken(way, more), now);
         }
     }
 
@@ -313,15 +310,6 @@ impl Speaker {
             let Some(peer) = self.peer(index) else { continue };
             if peer.next_timeout().is_none_or(|at| at > now) {
                 continue;
-            }
-            let stalled = |link: &Option<Link>| {
-                link.as_ref().and_then(Link::gives_up_at).is_some_and(|at| at <= now)
-            };
-            let [out, inward] = &peer.links;
-            let stuck = [(Direction::Out, stalled(out)), (Direction::In, stalled(inward))];
-            for (way, _) in stuck.into_iter().filter(|(_, stalled)| *stalled) {
-                let why = Notification::new(notification::SEND_HOLD_TIMER, 0);
-                self.event(index, Event::Fault(way, why), now);
             }
             if let Some(constrained) = self.peer_mut(index).and_then(|p| p.constrained.as_mut())
                 && constrained.held_until.is_some_and(|until| until <= now)
@@ -346,9 +334,8 @@ impl Speaker {
         let action = self.actions.pop_front()?;
         if let Action::Send { connection, .. } = &action
             && let Some((index, way)) = self.connections.get(connection).copied()
-            && let Some(link) = self.link_mut(index, way)
         {
-            link.stalled_since = link.stalled_since.or(Some(now));
+            self.event(index, Event::Handed(way), now);
         }
         Some(action)
     }
@@ -374,7 +361,9 @@ impl Speaker {
             }
         } as PeerIndex;
         let seed = seed(self.config.router_id.to_bits(), config.address);
-        let fsm = Fsm::new(local, config.passive, seed);
+        let settings =
+            fsm::Settings { local, passive: config.passive, send_hold_time: config.send_hold_time };
+        let fsm = Fsm::new(settings, seed);
         self.by_address.insert(config.address, index);
         let peer = Peer {
             config,
@@ -467,7 +456,7 @@ impl Speaker {
     ) -> Option<ConnectionId> {
         self.last_connection += 1;
         let id = ConnectionId(self.last_connection);
-        let link = Link { id, local, received: Vec::new(), in_flight: 0, stalled_since: None };
+        let link = Link { id, local, received: Vec::new(), in_flight: 0 };
         self.peer_mut(index)?.links[way as usize] = Some(link);
         self.connections.insert(id, (index, way));
         Some(id)
@@ -498,15 +487,8 @@ fn fits(route: &Route, binding: &Binding) -> Result<(), OriginateError> {
 
 impl Peer {
     fn next_timeout(&self) -> Option<Instant> {
-        let links = self.links.iter().flatten().filter_map(Link::gives_up_at);
         let held = self.constrained.as_ref().and_then(|constrained| constrained.held_until);
-        links.chain(self.fsm.next_timeout()).chain(held).min()
-    }
-}
-
-impl Link {
-    fn gives_up_at(&self) -> Option<Instant> {
-        self.stalled_since.map(|since| since + SEND_HOLD_TIME)
+        self.fsm.next_timeout().into_iter().chain(held).min()
     }
 }
 

@@ -35,6 +35,9 @@ pub struct PeerConfig {
     pub passive: bool,
     /// Hold time to offer in seconds: 0 (no keepalives) or 3-65535.
     pub hold_time: u16,
+    /// Seconds that the peer may take nothing of what is sent to it, 0 for ever (RFC 9687); `None`
+    /// is 8 minutes or twice the negotiated hold time, whichever is more.
+    pub send_hold_time: Option<u32>,
     /// An eBGP peer that is more than one hop away: no TTL of 1 on what is sent to it.
     pub multihop: bool,
 }
@@ -50,6 +53,7 @@ impl PeerConfig {
             families: vec![Family::Vpnv4],
             passive: false,
             hold_time: 90,
+            send_hold_time: None,
             multihop: false,
         }
     }
@@ -220,6 +224,8 @@ pub struct PeerSummary {
     pub uptime_seconds: u64,
     /// Why a family is ignored, else what ended the last session or attempt.
     pub last_error: Option<String>,
+    /// Sessions that ended because the peer took nothing for the send hold time.
+    pub send_hold_expired: u64,
 }
 
 /// Which routes a view shows.

@@ -5,6 +5,7 @@ mod membership;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -617,6 +618,31 @@ fn a_peer_that_takes_nothing_costs_little_and_is_closed_in_the_end() {
     };
     assert_eq!(messages.iter().map(routes).sum::<usize>(), 60_000);
     assert_eq!(rig.speaker.summary(rig.now)[0].advertised, 60_000);
+}
+
+#[test]
+fn a_peer_that_stops_reading_loses_its_session_and_is_counted() {
+    let mut rig = Puppets::new(&[(2, 64512)]);
+    let connection = rig.establish(2, 64512);
+    let mut keepalive = Vec::new();
+    encode_keepalive(&mut keepalive);
+    rig.speaker.originate(route("10.1.0.0/16", 16)).unwrap();
+    let end = rig.now + crate::fsm::SEND_HOLD_TIME;
+    while rig.now < end {
+        assert_eq!(rig.speaker.summary(rig.now)[0].state, SessionState::Established);
+        rig.pump(false);
+        rig.now = (rig.now + Duration::from_secs(20)).min(end);
+        rig.give(connection, &keepalive);
+        rig.speaker.tick(rig.now);
+    }
+    rig.pump(false);
+    let mut goodbye = Vec::new();
+    Notification::new(notification::SEND_HOLD_TIMER, 0).encode(&mut goodbye);
+    assert!(rig.out[&connection].ends_with(&goodbye));
+    assert_eq!(rig.closed, [connection]);
+    let row = rig.speaker.summary(rig.now).remove(0);
+    let why = "we sent NOTIFICATION: send hold timer expired (8/0)";
+    assert_eq!((row.last_error.as_deref(), row.send_hold_expired), (Some(why), 1));
 }
 
 #[test]

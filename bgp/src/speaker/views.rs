@@ -48,6 +48,7 @@ impl Speaker {
                         .filter(|_| peer.session.is_some())
                         .or(peer.fsm.last_error())
                         .map(str::to_owned),
+                    send_hold_expired: peer.fsm.send_hold_expired(),
                 }
             })
             .collect();

@@ -258,6 +258,12 @@ fn bgp(registry: &mut Registry, peers: &[BgpSummaryRow]) {
     );
     gauge(registry, "bgp_peer_advertised", "Routes sent", all(|row| row.advertised));
     gauge(registry, "bgp_peer_uptime_seconds", "Age of the session", all(|row| row.uptime_seconds));
+    counter(
+        registry,
+        "bgp_peer_send_hold_expired",
+        "Sessions closed because the peer took nothing of what was sent to it",
+        all(|row| row.send_hold_expired),
+    );
 }
 
 #[cfg(test)]

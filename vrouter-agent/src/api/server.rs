@@ -167,6 +167,7 @@ fn summary_row(peer: PeerSummary) -> BgpSummaryRow {
         advertised: peer.advertised,
         uptime_seconds: peer.uptime_seconds,
         last_error: peer.last_error,
+        send_hold_expired: peer.send_hold_expired,
     }
 }
 
