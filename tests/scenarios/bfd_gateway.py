@@ -16,6 +16,7 @@ PEER = "192.0.2.4"
 def run(lab):
     world = OnePe(lab)
     world.config["vrf"] = [vrf()]
+    world.static_route("10.9.0.0/24", 900, tunnel=PEER)
     world.config["bfd"] = [{"address": PEER, "interval-milliseconds": 50}]
     gateway = world.gateway
     world.outside.address(f"{PEER}/24", "wire")
@@ -28,7 +29,11 @@ def run(lab):
     def up():
         return ours()["state"] == "up" and bird.session()[0] == "Up"
 
+    def tunnels():
+        return {row["state"] for row in gateway.show("nexthop") if row["tunnel"] == PEER}
+
     wait(up, "both ends are up")
+    wait(lambda: tunnels() == {"up"}, "the tunnel to it is usable")
     row = ours()
     equal((row["peer"], row["interval_milliseconds"], row["multiplier"], row["detection_milliseconds"]), (PEER, 50, 3, 150), "the row")
     wait(lambda: bird.session()[1:3] == (0.05, 0.15), "BIRD agrees about the intervals")
@@ -52,8 +57,10 @@ def run(lab):
     world.outside.ip("neigh", "replace", "192.0.2.1", "lladdr", "02:00:00:00:00:66", "dev", "wire", "nud", "permanent")
     wait(lambda: ours()["diagnostic"] == "detection-time-expired", "silence is noticed", timeout=2)
     wait(lambda: bird.session()[0] != "Up", "and told", timeout=2)
+    check("up" not in tunnels(), "no packet goes into a tunnel whose end is missed")
     world.outside.ip("neigh", "del", "192.0.2.1", "dev", "wire")
     wait(up, "both are up again")
+    wait(lambda: tunnels() == {"up"}, "and the tunnel")
     equal(ours()["flaps"], 1, "times that it was lost")
 
     # Taken out of the configuration it says goodbye; put back it comes up.

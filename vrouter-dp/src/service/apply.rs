@@ -98,6 +98,7 @@ impl Service {
                 let said = self.bfd.remove(remote, now).ok_or(Refusal::Unknown)?;
                 self.bfd_said(&said, now);
                 self.outbox.forget_bfd(remote);
+                self.follow_all(remote, now);
                 self.leave_neighbor(remote);
             }
             Op::UnderlayRouteSet { prefix, via } => self.underlay.add_route(prefix, via),
@@ -255,9 +256,16 @@ impl Service {
         self.drop_unused_neighbors();
     }
 
-    /// Points a tunnel at the adjacency of its neighbour.
+    /// Points the tunnels to a far end at the adjacency of its neighbour.
+    pub(super) fn follow_all(&mut self, remote: Ipv4Addr, now: Instant) {
+        let tunnels: Vec<TunnelId> = self.underlay.tunnels_to(remote).collect();
+        tunnels.into_iter().for_each(|tunnel| self.follow(tunnel, now));
+    }
+
+    /// Points a tunnel at the adjacency of its neighbour: at none while BFD says that nobody is at its end.
     fn follow(&mut self, tunnel: TunnelId, now: Instant) {
-        let via = self.underlay.tunnel(tunnel).and_then(|tunnel| tunnel.via);
+        let known = self.underlay.tunnel(tunnel).filter(|known| !self.bfd.is_lost(known.remote));
+        let via = known.and_then(|tunnel| tunnel.via);
         let adjacency = via.and_then(|key| self.adjacency(key, now));
         let _ = self.writer.tunnel_via(tunnel, adjacency);
         let up = adjacency

@@ -40,6 +40,7 @@ struct Entry {
     received: u64,
     sent: u64,
     flaps: u32,
+    lost: bool,
 }
 
 /// All sessions, by the other side's address.
@@ -85,7 +86,8 @@ impl Sessions {
                 passive: false,
             };
             let session = Session::new(config, time);
-            let entry = Entry { session, timing, since: now, received: 0, sent: 0, flaps: 0 };
+            let (received, sent, flaps, lost) = (0, 0, 0, false);
+            let entry = Entry { session, timing, since: now, received, sent, flaps, lost };
             self.all.insert(remote, entry);
         }
         self.arm();
@@ -105,6 +107,12 @@ impl Sessions {
     /// Whom there are sessions with.
     pub fn remotes(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.all.keys().copied()
+    }
+
+    /// Whether the other side was there and is no more: a session that never came up, or that the other side's operator took down, says
+    /// nothing about the way to it (RFC 5882 3.2, 4.2).
+    pub fn is_lost(&self, remote: Ipv4Addr) -> bool {
+        self.all.get(&remote).is_some_and(|entry| entry.lost)
     }
 
     /// State of every session, as the agent is told it.
@@ -151,6 +159,12 @@ impl Sessions {
         }
         self.arm();
         all
+    }
+
+    /// The number of a session; 0 if there is none.
+    #[cfg(test)]
+    pub fn discriminator(&self, remote: Ipv4Addr) -> u32 {
+        self.all.get(&remote).map_or(0, |entry| entry.session.config().discriminator.get())
     }
 
     /// The rows of a snapshot.
@@ -201,6 +215,9 @@ impl Entry {
         if let Some(change) = change {
             self.since = now;
             self.flaps += u32::from(change.from == State::Up);
+            let told = self.session.remote().state == State::AdminDown;
+            let gone = change.from == State::Up && !told;
+            self.lost = change.to != State::Up && (gone || self.lost);
         }
         let number = self.session.config().discriminator.get();
         Said { remote, multihop: self.timing.multihop, number, packet, change }

@@ -297,6 +297,7 @@ impl Service {
         }
         if let Some(change) = said.change {
             self.outbox.bfd(said.remote, change.to, change.diagnostic);
+            self.follow_all(said.remote, now);
         }
     }
 

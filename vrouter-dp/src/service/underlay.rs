@@ -149,6 +149,12 @@ impl Underlay {
         self.tunnels.iter()
     }
 
+    /// Tunnels to this far end.
+    pub fn tunnels_to(&self, remote: Ipv4Addr) -> impl Iterator<Item = TunnelId> {
+        let all = (remote, TunnelId(0))..=(remote, TunnelId(u32::MAX));
+        self.ends.range(all).map(|(_, tunnel)| *tunnel)
+    }
+
     /// Tunnels that leave through this neighbour.
     pub fn tunnels_via(&self, key: Key) -> impl Iterator<Item = TunnelId> {
         self.behind.get(&key).into_iter().flatten().copied()

@@ -10,6 +10,7 @@ use wire::bfd::{Diagnostic, State};
 
 use super::*;
 use crate::service::Parts;
+use crate::service::bfd::Said;
 
 const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
@@ -242,6 +243,61 @@ fn adjacency_ids_rest_and_end() {
     drop(state);
     assert!(ids.any(tables.domain()));
     assert_eq!(ids.take(tables.domain()), Some(all[5]));
+}
+
+/// A packet of `remote` as BFD's, in this state.
+fn bfd_packet(b: &mut Bench, remote: Ipv4Addr, state: State) {
+    let mut packet = wire::bfd::Bfd::new(7, state, Diagnostic::NONE);
+    let ours = b.service.bfd.discriminator(remote);
+    packet.set_your_discriminator(ours);
+    packet.set_timing(50_000, 50_000, 3);
+    let said =
+        Said { remote: ip("10.0.0.1"), multihop: false, number: 1, packet: None, change: None };
+    let bytes = crate::service::bfd::datagram(&said, &packet, remote);
+    let said = b.service.bfd.heard(&bytes, b.now).unwrap();
+    b.service.bfd_said(&said, b.now);
+}
+
+#[test]
+fn tunnels_stop_while_bfd_misses_their_end_and_only_then() {
+    let mut b = Bench::new();
+    let (one, other) = (ip("10.0.0.9"), ip("10.0.0.8"));
+    let timing = BfdTiming { multihop: false, min_tx: 50_000, min_rx: 50_000, multiplier: 3 };
+    b.run([
+        address(),
+        tunnel(1, one),
+        tunnel(2, other),
+        Op::BfdSet { remote: one, timing },
+        commit(1),
+    ]);
+    for remote in [one, other] {
+        b.heard(Key::Underlay(PortId(0), remote));
+    }
+    let told = b.run([]);
+    assert!(
+        told.contains(&up(1, true)) && told.contains(&up(2, true)),
+        "it never was up: {told:?}"
+    );
+    bfd_packet(&mut b, one, State::Init);
+    assert!(!b.run([]).contains(&up(1, false)));
+    b.now += Duration::from_secs(1);
+    let now = b.now;
+    for said in b.service.bfd.tick(now) {
+        b.service.bfd_said(&said, now);
+    }
+    let told = b.run([]);
+    assert!(told.contains(&up(1, false)) && !told.contains(&up(2, false)), "{told:?}");
+    // A change of routes does not bring it back; the session does.
+    assert!(!b.run([tunnel(1, one), commit(2)]).contains(&up(1, true)));
+    bfd_packet(&mut b, one, State::Init);
+    assert!(b.run([]).contains(&up(1, true)));
+    // Taken down by its operator, and taken out of our configuration: no word about the way.
+    bfd_packet(&mut b, one, State::AdminDown);
+    assert!(!b.run([]).contains(&up(1, false)));
+    bfd_packet(&mut b, one, State::Init);
+    bfd_packet(&mut b, one, State::Down);
+    assert!(b.run([]).contains(&up(1, false)));
+    assert!(b.run([Op::BfdDel { remote: one }, commit(3)]).contains(&up(1, true)));
 }
 
 #[test]
