@@ -1,4 +1,5 @@
-//! A BGP-4 speaker for a PE: VPN-IPv4 and IPv4 unicast, iBGP and eBGP.
+//! A BGP-4 speaker for a PE, iBGP and eBGP: unicast and VPN routes of IPv4 and IPv6, EVPN, route
+//! target membership.
 //!
 //! - [`types`]: the words of BGP as values with one text form each.
 //! - [`wire`]: messages to and from bytes; every error of a message with the treatment that
