@@ -60,6 +60,8 @@ pub enum Event<'a> {
     Closed(Direction, &'a str),
     /// A whole message, sound in itself.
     Received(Direction, &'a Message),
+    /// A connection of the peer was not let in, for what the text says.
+    Refused(&'a str),
     /// Octets wait to be taken by the connection.
     Handed(Direction),
     /// The connection has taken octets; whether more of them wait.
@@ -172,6 +174,12 @@ impl Fsm {
             Event::Received(way, message) => {
                 if let Slot::Open(connection) = self.slot(way) {
                     self.received(way, connection, message, now, out);
+                }
+            }
+            Event::Refused(why) => {
+                // It harms no session that stands.
+                if self.established().is_none() {
+                    self.last_error = Some(why.to_owned());
                 }
             }
             Event::Handed(way) => {

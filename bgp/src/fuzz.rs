@@ -86,7 +86,7 @@ pub fn session(octets: &[u8]) {
 
 fn feed(speaker: &mut Speaker, piece: &[u8], peer_asn: Asn, now: Instant) {
     let (local, remote) = (SocketAddr::new(US, 179), SocketAddr::new(PEER, 30000));
-    if let Some(accepted) = speaker.accepted(local, remote, now) {
+    if let Some(connection) = speaker.accepted(local, remote, now) {
         let offer = Local {
             asn: peer_asn,
             router_id: Ipv4Addr::new(192, 0, 2, 2),
@@ -97,7 +97,7 @@ fn feed(speaker: &mut Speaker, piece: &[u8], peer_asn: Asn, now: Instant) {
         let mut hello = Vec::new();
         Open::offer(&offer).encode(&mut hello);
         encode_keepalive(&mut hello);
-        speaker.received(accepted.connection, &hello, now);
+        speaker.received(connection, &hello, now);
     }
     if let Some(connection) = speaker.connection_of(PEER) {
         speaker.received(connection, piece, now);

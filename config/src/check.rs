@@ -629,6 +629,11 @@ fn session(peer: &RawPeer, listens: bool, problems: &Problems<'_>) {
         );
         problems.add(local.at, message, "write both as IPv4 or both as IPv6");
     }
+    if let (Some(security), Some(At { value: true, .. })) = (peer.ttl_security, peer.multihop) {
+        let message = "`ttl-security` stands beside `multihop`, which allows any distance";
+        let remedy = "remove `multihop`: `ttl-security` alone says how many hops are allowed";
+        problems.add(security.at, message, remedy);
+    }
     if let Some(passive) = peer.passive.filter(|p| p.value && !listens) {
         let message = "`passive` waits for the peer, but `listen` is \"none\"";
         problems.add(passive.at, message, "give `listen` an address, or remove `passive`");

@@ -180,6 +180,10 @@ fn or_default<T: Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
+fn or_off<T: Display>(value: Option<&T>) -> String {
+    value.map_or_else(|| "off".to_owned(), ToString::to_string)
+}
+
 fn router(diff: &mut Diff, old: &Router, new: &Router) {
     let fixed = [
         moved("router", "name", &old.name, &new.name),
@@ -442,6 +446,12 @@ fn bgp(diff: &mut Diff, old: &Config, new: &Config) {
             moved(&what, "port", &o.port, &n.port),
             moved(&what, "local-address", &automatic(o), &automatic(n)),
             moved(&what, "multihop", &o.multihop, &n.multihop),
+            moved(
+                &what,
+                "ttl-security",
+                &or_off(o.ttl_security.as_ref()),
+                &or_off(n.ttl_security.as_ref()),
+            ),
             moved(&what, "hold-time", &o.hold_time, &n.hold_time),
             moved(
                 &what,

@@ -91,6 +91,7 @@ keys! {
     PEER_PORT = "port", "a TCP port, 1-65535", "port = 179";
     LOCAL_ADDRESS = "local-address", "an address", "local-address = \"192.0.2.1\"";
     MULTIHOP = "multihop", "true or false", "multihop = false";
+    TTL_SECURITY = "ttl-security", "a number of hops, 1-254", "ttl-security = 1";
     HOLD_TIME = "hold-time", "a number of seconds, 0 or 3-65535", "hold-time = 90";
     SEND_HOLD_TIME = "send-hold-time", "a number of seconds, 0 or 4-131070", "send-hold-time = 480";
 }
@@ -110,5 +111,6 @@ pub(crate) const MTU_RANGE: RangeInclusive<i64> = 576..=9216;
 pub(crate) const LABEL_RANGE: RangeInclusive<i64> = 16..=1_048_575;
 pub(crate) const VLAN_RANGE: RangeInclusive<i64> = 1..=4094;
 pub(crate) const PEER_PORT_RANGE: RangeInclusive<i64> = 1..=65_535;
+pub(crate) const TTL_SECURITY_RANGE: RangeInclusive<i64> = 1..=254;
 pub(crate) const HOLD_TIME_RANGE: RangeInclusive<i64> = 0..=65_535;
 pub(crate) const SEND_HOLD_TIME_RANGE: RangeInclusive<i64> = 0..=131_070;

@@ -201,6 +201,7 @@ pub(crate) struct RawPeer {
     pub(crate) port: Read<u16>,
     pub(crate) local_address: Read<IpAddr>,
     pub(crate) multihop: Read<bool>,
+    pub(crate) ttl_security: Read<u8>,
     pub(crate) hold_time: Read<u16>,
     pub(crate) send_hold_time: Read<u32>,
 }
@@ -610,6 +611,9 @@ impl RawPeer {
             port: s.optional(keys::PEER_PORT).and_then(|v| v.integer(keys::PEER_PORT_RANGE)),
             local_address: s.optional(keys::LOCAL_ADDRESS).and_then(|v| v.text(parse::ip)),
             multihop: s.optional(keys::MULTIHOP).and_then(|v| v.boolean()),
+            ttl_security: s
+                .optional(keys::TTL_SECURITY)
+                .and_then(|v| v.integer(keys::TTL_SECURITY_RANGE)),
             hold_time: s.optional(keys::HOLD_TIME).and_then(|v| v.integer(keys::HOLD_TIME_RANGE)),
             send_hold_time: s
                 .optional(keys::SEND_HOLD_TIME)
@@ -628,6 +632,7 @@ impl RawPeer {
             port: self.port.map_or_else(defaults::bgp_port, |v| v.value),
             local_address: self.local_address.map(|v| v.value),
             multihop: self.multihop.is_some_and(|v| v.value),
+            ttl_security: self.ttl_security.map(|v| v.value),
             hold_time: self.hold_time.map_or_else(defaults::hold_time, |v| v.value),
             send_hold_time: self.send_hold_time.map(|v| v.value),
         })

@@ -423,6 +423,10 @@ pub struct BgpPeer {
     /// An eBGP peer that is not on-link. Default: false.
     #[serde(default)]
     pub multihop: bool,
+    /// Hops that the peer may be away at most, 1-254 (GTSM, RFC 5082): we send with TTL 255, and what comes with a TTL below
+    /// 256 less these hops is not heard. The peer needs the same. Not together with `multihop`. Default: any TTL is heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_security: Option<u8>,
     /// Seconds, 0 (never expires) or 3-65535. Default: 90.
     #[serde(default = "defaults::hold_time")]
     pub hold_time: u16,

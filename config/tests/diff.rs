@@ -127,9 +127,10 @@ fn peers() {
     says(
         &[(
             "address = \"192.0.2.10\"",
-            "address = \"192.0.2.10\"\nhold-time = 30\nsend-hold-time = 60",
+            "address = \"192.0.2.10\"\nhold-time = 30\nsend-hold-time = 60\nttl-security = 1",
         )],
         &[
+            "peer 192.0.2.10: ttl-security off -> 1 (session resets)",
             "peer 192.0.2.10: hold-time 90 -> 30 (session resets)",
             "peer 192.0.2.10: send-hold-time default -> 60 (session resets)",
         ],

@@ -404,7 +404,7 @@ fn routes_and_peers() {
     );
     refused(
         &base(
-            "[bgp]\nlisten = \"none\"\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 0\nfamilies = [\"vpnv4\", \"mpls\", \"vpnv4\"]\npassive = true\nhold-time = 2\nsend-hold-time = 1\nport = 0\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 1\nfamilies = []\nlocal-address = \"2001:db8::1\"\npassword = \"x\"\n[[bgp.peer]]\naddress = \"224.0.0.1\"\n",
+            "[bgp]\nlisten = \"none\"\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 0\nfamilies = [\"vpnv4\", \"mpls\", \"vpnv4\"]\npassive = true\nhold-time = 2\nsend-hold-time = 1\nport = 0\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 1\nfamilies = []\nlocal-address = \"2001:db8::1\"\npassword = \"x\"\n[[bgp.peer]]\naddress = \"224.0.0.1\"\nmultihop = true\nttl-security = 1\n[[bgp.peer]]\naddress = \"192.0.2.30\"\nasn = 1\nttl-security = 255\n",
         ),
         &[
             r#"28:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
@@ -419,9 +419,11 @@ fn routes_and_peers() {
             r#"36:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
             r#"38:12: `families` is empty; write for example `families = ["vpnv4"]`"#,
             r#"39:17: `local-address` 2001:db8::1 is of another family than the peer's 192.0.2.1; write both as IPv4 or both as IPv6"#,
-            r#"40:1: unknown key `password` in [[bgp.peer]]; the keys are address, asn, families, passive, port, local-address, multihop, hold-time, send-hold-time"#,
+            r#"40:1: unknown key `password` in [[bgp.peer]]; the keys are address, asn, families, passive, port, local-address, multihop, ttl-security, hold-time, send-hold-time"#,
             r#"41:1: missing key `asn` in [[bgp.peer]]; add `asn = 64512`"#,
             r#"42:11: `address` 224.0.0.1 is not the address of a node; write the peer's unicast address"#,
+            r#"44:16: `ttl-security` stands beside `multihop`, which allows any distance; remove `multihop`: `ttl-security` alone says how many hops are allowed"#,
+            r#"48:16: `ttl-security` is 255, not a number of hops, 1-254; write for example `ttl-security = 1`"#,
         ],
     );
     refused(

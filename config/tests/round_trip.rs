@@ -76,19 +76,21 @@ fn peer(i: u8) -> impl Strategy<Value = BgpPeer> {
     let families = prop::sample::subsequence(Family::ALL.to_vec(), 1..=Family::ALL.len());
     let hold_time = prop_oneof![Just(0u16), 3u16..];
     let local = prop::option::of(Just(IpAddr::from([192, 0, 2, 1])));
+    let security = prop::option::of(1u8..=254);
     let times = hold_time.prop_flat_map(|hold| {
         let send = prop_oneof![Just(0), u32::from(hold).saturating_add(1)..=131_070];
         (Just(hold), prop::option::of(send))
     });
-    (asn(), families, any::<bool>(), 1u16.., local, any::<bool>(), times).prop_map(
-        move |(asn, families, passive, port, local_address, multihop, times)| BgpPeer {
+    (asn(), families, any::<bool>(), 1u16.., local, any::<bool>(), security, times).prop_map(
+        move |(asn, families, passive, port, local_address, multihop, security, times)| BgpPeer {
             address: IpAddr::from([203, 0, 113, i]),
             asn,
             families,
             passive,
             port,
             local_address,
-            multihop,
+            multihop: multihop && security.is_none(),
+            ttl_security: security,
             hold_time: times.0,
             send_hold_time: times.1,
         },

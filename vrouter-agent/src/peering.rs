@@ -121,6 +121,7 @@ pub fn peers(config: &Config) -> Vec<PeerConfig> {
         hold_time: peer.hold_time,
         send_hold_time: peer.send_hold_time,
         multihop: peer.multihop,
+        ttl_security: peer.ttl_security,
     })
     .collect()
 }

@@ -264,6 +264,18 @@ fn a_peer_that_takes_nothing_is_given_the_time_of_the_rfc() {
     }
 }
 
+#[test]
+fn a_connection_not_let_in_is_told_of_but_not_over_a_session() {
+    let mut rig = Rig::new(1, true);
+    rig.on(Event::Start);
+    assert_eq!(rig.on(Event::Refused("too far away")), []);
+    assert_eq!(rig.fsm.last_error(), Some("too far away"));
+    establish(&mut rig, Direction::In, 2);
+    assert_eq!(rig.on(Event::Refused("another")), []);
+    assert_eq!(rig.fsm.last_error(), Some("too far away"));
+    assert_eq!(rig.fsm.state(), SessionState::Established);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Start,
@@ -274,6 +286,7 @@ enum Step {
     Fault(bool),
     Handed(bool),
     Taken(bool, bool),
+    Refused,
     Wait(u16),
 }
 
@@ -287,6 +300,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Fault),
         2 => any::<bool>().prop_map(Step::Handed),
         1 => any::<[bool; 2]>().prop_map(|[way, more]| Step::Taken(way, more)),
+        1 => Just(Step::Refused),
         4 => (0..400u16).prop_map(Step::Wait),
     ]
 }
@@ -315,6 +329,7 @@ proptest! {
                 Step::Fault(inward) => {
                     rig.on(Event::Fault(way(inward), Notification::new(notification::UPDATE, 1)))
                 }
+                Step::Refused => rig.on(Event::Refused("refused")),
                 Step::Handed(inward) => rig.on(Event::Handed(way(inward))),
                 Step::Taken(inward, more) => rig.on(Event::Taken(way(inward), more)),
                 Step::Message(inward, which) => rig.get(way(inward), match which {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -10,7 +11,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::speaker::ConnectionId;
+use super::sockopt;
+use crate::speaker::{ConnectionId, Protection};
 
 /// Octets taken from a socket at once.
 const CHUNK: usize = 64 * 1024;
@@ -37,6 +39,13 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket_for(address.ip())?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    // A peer with TTL security takes no notice of our answer to its SYN otherwise.
+    set_ttl(&SockRef::from(&socket), address.ip(), u8::MAX)?;
+    if address.is_ipv6() {
+        // For peers with IPv4, where the kernel lets them in here.
+        let _ = SockRef::from(&socket).set_ttl_v4(u8::MAX.into());
+    }
+    sockopt::save_syn(&socket)?;
     socket.listen(256)
 }
 
@@ -45,10 +54,10 @@ pub(super) async fn dial(
     id: ConnectionId,
     remote: SocketAddr,
     local: Option<IpAddr>,
-    ttl: Option<u8>,
+    protection: Protection,
     events: mpsc::Sender<Event>,
 ) {
-    let event = match connect(remote, local, ttl).await {
+    let event = match connect(remote, local, &protection).await {
         Ok(stream) => Event::Connected(id, stream),
         Err(error) => Event::Closed(id, format!("cannot connect to {remote}: {error}")),
     };
@@ -59,20 +68,50 @@ pub(super) async fn dial(
 async fn connect(
     remote: SocketAddr,
     local: Option<IpAddr>,
-    ttl: Option<u8>,
+    protection: &Protection,
 ) -> io::Result<TcpStream> {
     let socket = socket_for(remote.ip())?;
     if let Some(local) = local {
         socket.bind(SocketAddr::new(local, 0))?;
     }
-    if let Some(ttl) = ttl {
-        set_ttl(&SockRef::from(&socket), remote.ip(), ttl)?;
-    }
+    protect(&socket, remote.ip(), protection)?;
     socket.connect(remote).await
 }
 
+/// Gives an accepted connection the protection that it needs, or says why it is to be closed.
+pub(super) fn admit(
+    stream: &TcpStream,
+    remote: IpAddr,
+    protection: &Protection,
+) -> Result<(), String> {
+    // What it has sent until now was taken with any TTL: that of its SYN answers for that.
+    if let Some(least) = protection.min_ttl {
+        let why = match sockopt::syn_ttl(stream) {
+            Ok(Some(ttl)) if ttl >= least => None,
+            Ok(Some(ttl)) => Some(format!("its TTL is {ttl}, and ttl-security asks for {least}")),
+            Ok(None) => Some("the kernel has not kept its TTL, for ttl-security".to_owned()),
+            Err(error) => Some(format!("its TTL cannot be told: {error}")),
+        };
+        if let Some(why) = why {
+            return Err(format!("connection of the peer refused: {why}"));
+        }
+    }
+    protect(stream, remote.to_canonical(), protection)
+        .map_err(|error| format!("connection of the peer refused: {error}"))
+}
+
+fn protect(socket: &impl AsFd, remote: IpAddr, protection: &Protection) -> io::Result<()> {
+    if let Some(ttl) = protection.ttl {
+        set_ttl(&SockRef::from(socket), remote, ttl)?;
+    }
+    match protection.min_ttl {
+        Some(least) => sockopt::set_min_ttl(socket, remote, least),
+        None => Ok(()),
+    }
+}
+
 /// Sets the TTL (hop limit) of what is sent.
-pub(super) fn set_ttl(socket: &SockRef<'_>, remote: IpAddr, ttl: u8) -> io::Result<()> {
+fn set_ttl(socket: &SockRef<'_>, remote: IpAddr, ttl: u8) -> io::Result<()> {
     match remote {
         IpAddr::V4(_) => socket.set_ttl_v4(u32::from(ttl)),
         IpAddr::V6(_) => socket.set_unicast_hops_v6(u32::from(ttl)),

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinError, JoinSet, yield_now};
@@ -177,9 +176,14 @@ impl State {
         let now = Instant::now();
         while let Some(action) = self.speaker.poll_action(now) {
             match action {
-                Action::Dial { connection, remote, local, ttl } => {
-                    let task =
-                        connection::dial(connection, remote, local, ttl, self.events.clone());
+                Action::Dial { connection, remote, local, protection } => {
+                    let task = connection::dial(
+                        connection,
+                        remote,
+                        local,
+                        protection,
+                        self.events.clone(),
+                    );
                     let task = self.tasks.spawn(task);
                     self.links.insert(connection, Link::Dialling(task));
                 }
@@ -252,15 +256,17 @@ impl State {
         };
         let unknown = SocketAddr::new(connection::unspecified(remote.ip()), 0);
         let local = stream.local_addr().unwrap_or(unknown);
-        let Some(welcome) = self.speaker.accepted(local, remote, Instant::now()) else {
+        let now = Instant::now();
+        let Some(protection) = self.speaker.welcome(local, remote) else {
             return debug!(%remote, "connection refused: not a peer, or not now");
         };
-        if let Some(ttl) = welcome.ttl {
-            let _ = connection::set_ttl(&SockRef::from(&stream), remote.ip(), ttl);
+        if let Err(why) = connection::admit(&stream, remote.ip(), &protection) {
+            debug!(%remote, why, "connection refused");
+            return self.speaker.refused(remote, &why, now);
         }
-        if self.open(welcome.connection, stream).is_none() {
-            let why = "connection lost before it was used";
-            self.speaker.closed(welcome.connection, why, Instant::now());
+        let Some(id) = self.speaker.accepted(local, remote, now) else { return };
+        if self.open(id, stream).is_none() {
+            self.speaker.closed(id, "connection lost before it was used", now);
         }
     }
 

@@ -50,8 +50,8 @@ pub enum Action {
         remote: SocketAddr,
         /// Address to bind to.
         local: Option<IpAddr>,
-        /// TTL to set; `None` leaves the system's.
-        ttl: Option<u8>,
+        /// What its packets need.
+        protection: Protection,
     },
     /// Send these octets behind all earlier ones; report with [`Speaker::sent`].
     Send {
@@ -67,13 +67,13 @@ pub enum Action {
     },
 }
 
-/// An incoming connection that is welcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Its name from now on.
-    pub connection: ConnectionId,
-    /// TTL to set; `None` leaves the system's.
+/// What the packets of a connection need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// TTL (hop limit) to send with; `None` leaves the system's.
     pub ttl: Option<u8>,
+    /// Least TTL to take notice of, from the first packet on (RFC 5082).
+    pub min_ttl: Option<u8>,
 }
 
 /// The speaker. See the module for how to drive it.
@@ -257,24 +257,35 @@ impl Speaker {
         session.or(peer.links.iter().flatten().next()).map(|link| link.id)
     }
 
-    /// Somebody has connected to us. `None`: close it at once, it is not welcome.
+    /// What a connection that somebody has opened to us needs before it may be [`accepted`].
+    /// `None`: close it at once, it is not welcome.
+    ///
+    /// [`accepted`]: Speaker::accepted
+    pub fn welcome(&self, local: SocketAddr, remote: SocketAddr) -> Option<Protection> {
+        let peer = self.peer(self.expected(local, remote)?)?;
+        Some(self.protection(&peer.config))
+    }
+
+    /// Somebody has connected to us, and the connection has the protection that it needs: its name
+    /// from now on. `None`: close it at once, it is not welcome.
     pub fn accepted(
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
         now: Instant,
-    ) -> Option<Accepted> {
-        let local = local.ip().to_canonical();
-        let index = *self.by_address.get(&remote.ip().to_canonical())?;
-        let peer = self.peer(index)?;
-        let wanted = peer.config.local_address.is_none_or(|wanted| wanted == local);
-        if !wanted || !peer.fsm.accepts() {
-            return None;
-        }
-        let ttl = self.ttl(&peer.config);
-        let connection = self.link(index, Direction::In, Some(local))?;
+    ) -> Option<ConnectionId> {
+        let index = self.expected(local, remote)?;
+        let connection = self.link(index, Direction::In, Some(local.ip().to_canonical()))?;
         self.event(index, Event::Opened(Direction::In), now);
-        Some(Accepted { connection, ttl })
+        Some(connection)
+    }
+
+    /// A connection was closed because it lacks the protection that it needs. `why` is for a person
+    /// to read.
+    pub fn refused(&mut self, remote: SocketAddr, why: &str, now: Instant) {
+        if let Some(index) = self.by_address.get(&remote.ip().to_canonical()).copied() {
+            self.event(index, Event::Refused(why), now);
+        }
     }
 
     /// A dialled connection stands; `local` is its own address.
@@ -430,9 +441,23 @@ impl Speaker {
         peer != self.config.asn
     }
 
-    /// RFC 4271 leaves it open; single-hop external sessions conventionally use 1.
-    fn ttl(&self, config: &PeerConfig) -> Option<u8> {
-        (self.external(config.asn) && !config.multihop).then_some(1)
+    fn protection(&self, config: &PeerConfig) -> Protection {
+        // RFC 4271 leaves it open; single-hop external sessions conventionally use 1.
+        let near = (self.external(config.asn) && !config.multihop).then_some(1);
+        match config.min_ttl() {
+            // RFC 5082 3: a router takes one from the TTL, and none can add to it.
+            Some(least) => Protection { ttl: Some(u8::MAX), min_ttl: Some(least) },
+            None => Protection { ttl: near, min_ttl: None },
+        }
+    }
+
+    /// The peer that may connect to us now in this way.
+    fn expected(&self, local: SocketAddr, remote: SocketAddr) -> Option<PeerIndex> {
+        let index = *self.by_address.get(&remote.ip().to_canonical())?;
+        let peer = self.peer(index)?;
+        let local = local.ip().to_canonical();
+        let wanted = peer.config.local_address.is_none_or(|wanted| wanted == local);
+        (wanted && peer.fsm.accepts()).then_some(index)
     }
 
     fn peer(&self, index: PeerIndex) -> Option<&Peer> {

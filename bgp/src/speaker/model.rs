@@ -40,6 +40,9 @@ pub struct PeerConfig {
     pub send_hold_time: Option<u32>,
     /// An eBGP peer that is more than one hop away: no TTL of 1 on what is sent to it.
     pub multihop: bool,
+    /// Hops that the peer may be away at most, 1-254 (RFC 5082): packets from farther are not heard,
+    /// and ours are sent with TTL 255. It overrides `multihop`.
+    pub ttl_security: Option<u8>,
 }
 
 impl PeerConfig {
@@ -55,7 +58,15 @@ impl PeerConfig {
             hold_time: 90,
             send_hold_time: None,
             multihop: false,
+            ttl_security: None,
         }
+    }
+}
+
+impl PeerConfig {
+    /// The least TTL that is heard (RFC 5082 3).
+    pub(super) fn min_ttl(&self) -> Option<u8> {
+        self.ttl_security.map(|hops| (u8::MAX - hops).saturating_add(1))
     }
 }
 
@@ -226,6 +237,8 @@ pub struct PeerSummary {
     pub last_error: Option<String>,
     /// Sessions that ended because the peer took nothing for the send hold time.
     pub send_hold_expired: u64,
+    /// What else may keep the session from coming up; `None` while it is established.
+    pub hint: Option<String>,
 }
 
 /// Which routes a view shows.

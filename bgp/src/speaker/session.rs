@@ -167,7 +167,7 @@ impl Speaker {
                     connection,
                     remote: SocketAddr::new(peer.config.address, peer.config.port),
                     local: peer.config.local_address,
-                    ttl: self.ttl(&peer.config),
+                    protection: self.protection(&peer.config),
                 };
                 self.actions.push_back(dial);
             }

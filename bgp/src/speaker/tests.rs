@@ -112,8 +112,8 @@ impl World {
                     if self.cut { None } else { self.ends[other].accepted(remote, from, self.now) };
                 match accepted {
                     Some(accepted) => {
-                        self.names[end].insert(connection, accepted.connection);
-                        self.names[other].insert(accepted.connection, connection);
+                        self.names[end].insert(connection, accepted);
+                        self.names[other].insert(accepted, connection);
                         self.ends[end].connected(connection, from.ip(), self.now);
                     }
                     None => self.ends[end].closed(connection, "refused", self.now),
@@ -348,8 +348,7 @@ impl Puppets {
     fn connect(&mut self, id: u8) -> ConnectionId {
         let (local, remote) =
             (SocketAddr::new(address(OWN), 179), SocketAddr::new(address(id), 3000));
-        let accepted = self.speaker.accepted(local, remote, self.now).expect("a welcome peer");
-        accepted.connection
+        self.speaker.accepted(local, remote, self.now).expect("a welcome peer")
     }
 
     fn open(id: u8, asn: u32) -> Vec<u8> {
@@ -657,13 +656,39 @@ fn only_configured_addresses_are_welcome() {
     let mut accepted = |local: u8, remote: u8| {
         let (local, remote) =
             (SocketAddr::new(address(local), 179), SocketAddr::new(address(remote), 3000));
-        rig.speaker.accepted(local, remote, rig.now)
+        let welcome = rig.speaker.welcome(local, remote);
+        let accepted = rig.speaker.accepted(local, remote, rig.now);
+        assert_eq!(welcome.is_some(), accepted.is_some());
+        welcome
     };
     assert_eq!(accepted(1, 2), None, "no longer configured");
     assert_eq!(accepted(9, 3), None, "another own address");
     let welcome = accepted(1, 3).expect("welcome");
     assert_eq!(welcome.ttl, Some(1), "external and not multihop");
     assert_eq!(accepted(1, 3), None, "one connection of the peer at a time");
+}
+
+#[test]
+fn ttl_security_holds_for_both_directions_and_says_why_nothing_comes() {
+    for (hops, least) in [(1, 255), (2, 254), (254, 2)] {
+        let want = Protection { ttl: Some(255), min_ttl: Some(least) };
+        let mut speaker = speaker(1, 64512);
+        let now = Instant::now();
+        // AS 64999: external, which would have TTL 1.
+        let peer =
+            PeerConfig { ttl_security: Some(hops), ..PeerConfig::new(address(2), Asn(64999)) };
+        speaker.set_peers(vec![peer], now);
+        let Some(Action::Dial { protection, .. }) = speaker.poll_action(now) else {
+            panic!("it dials")
+        };
+        assert_eq!(protection, want);
+        let (local, remote) = (SocketAddr::new(address(1), 179), SocketAddr::new(address(2), 3000));
+        assert_eq!(speaker.welcome(local, remote), Some(want));
+        let hint = format!("ttl-security = {hops} hears nothing with a TTL below {least}");
+        assert_eq!(speaker.summary(now)[0].hint, Some(hint));
+        speaker.refused(remote, "too far", now);
+        assert_eq!(speaker.summary(now)[0].last_error.as_deref(), Some("too far"));
+    }
 }
 
 #[test]

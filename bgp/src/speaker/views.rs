@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::{PeerSummary, RouteQuery, RouteView, Speaker, Which};
+use super::{PeerConfig, PeerSummary, RouteQuery, RouteView, Speaker, Which};
 use crate::rib::{PathAttributes, Seen};
 use crate::types::{Family, LabelField, Route};
 use crate::wire::{Binding, PmsiTunnel};
@@ -49,6 +49,7 @@ impl Speaker {
                         .or(peer.fsm.last_error())
                         .map(str::to_owned),
                     send_hold_expired: peer.fsm.send_hold_expired(),
+                    hint: since.is_none().then(|| hint(&peer.config)).flatten(),
                 }
             })
             .collect();
@@ -98,6 +99,13 @@ impl Speaker {
         }
         views
     }
+}
+
+/// What else than an error may keep a session from coming up.
+fn hint(config: &PeerConfig) -> Option<String> {
+    let hops = config.ttl_security?;
+    let least = config.min_ttl()?;
+    Some(format!("ttl-security = {hops} hears nothing with a TTL below {least}"))
 }
 
 fn reason(seen: &Seen<'_>) -> String {

@@ -94,10 +94,9 @@ fn session(choice: u8, stream: &[u8], message: &[u8]) {
         };
         speaker.originate(route).expect("a route of our own");
     }
-    let accepted = speaker
+    let connection = speaker
         .accepted(SocketAddr::new(OURS, 179), SocketAddr::new(THEIRS, 40000), now)
         .expect("the peer is configured");
-    let connection = accepted.connection;
 
     let mut consumer = Consumer::default();
     for piece in [&hello(asn)[..], stream, message] {

@@ -402,7 +402,7 @@ fn bgp_summary(rows: Vec<Value>) -> Result<String, Error> {
             p.received.to_string(),
             p.accepted.to_string(),
             p.advertised.to_string(),
-            text(p.last_error),
+            [p.last_error, p.hint].into_iter().flatten().collect::<Vec<_>>().join("; "),
         ]
     })
 }

@@ -168,6 +168,7 @@ fn summary_row(peer: PeerSummary) -> BgpSummaryRow {
         uptime_seconds: peer.uptime_seconds,
         last_error: peer.last_error,
         send_hold_expired: peer.send_hold_expired,
+        hint: peer.hint,
     }
 }
 
