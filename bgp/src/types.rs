@@ -11,12 +11,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 mod community;
 mod evpn;
 mod membership;
+mod password;
 mod route;
 
 pub use community::{Community, ExtCommunity, LargeCommunity, MacMobility};
 pub(crate) use evpn::bits as address_bits;
 pub use evpn::{Esi, EvpnRoute, LabelField, MacAddress};
 pub use membership::Membership;
+pub use password::Password;
 pub use route::Route;
 
 /// Why a text is not the value it claims to be. The message shows the legal forms.
@@ -25,6 +27,9 @@ pub enum TypeError {
     /// Not a number of 32 bits.
     #[error("not an AS number: write 1-4294967295, such as 64512")]
     Asn,
+    /// Too long, empty, or what only stands for one.
+    #[error("not a password: 1-80 octets, and not `<set>`, which stands for one that is not shown")]
+    Password,
     /// Not a family that this speaker implements.
     #[error("unknown address family: write one of `ipv4`, `ipv6`, `vpnv4`, `vpnv6`, `evpn`, `rtc`")]
     Family,

@@ -405,7 +405,7 @@ pub struct BgpSummaryRow {
     /// Sessions that ended because the peer took nothing of what was sent to it for the send hold time (RFC 9687).
     #[serde(default)]
     pub send_hold_expired: u64,
-    /// What else may keep the session from coming up, such as `ttl-security`; `null` while it is established.
+    /// What else may keep the session from coming up, such as `ttl-security` or a password; `null` while it is established.
     #[serde(default)]
     pub hint: Option<String>,
 }

@@ -180,6 +180,20 @@ fn or_default<T: Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
+/// `what: key old -> new` without what they are.
+fn secret_moved<T: PartialEq>(
+    what: &str,
+    key: &str,
+    old: Option<&T>,
+    new: Option<&T>,
+) -> Option<String> {
+    let shown = |value: Option<&T>| if value.is_some() { "set" } else { "not set" };
+    match (old, new) {
+        (Some(o), Some(n)) if o != n => Some(format!("{what}: {key} changed")),
+        _ => moved(what, key, &shown(old), &shown(new)),
+    }
+}
+
 fn or_off<T: Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "off".to_owned(), ToString::to_string)
 }
@@ -452,6 +466,7 @@ fn bgp(diff: &mut Diff, old: &Config, new: &Config) {
                 &or_off(o.ttl_security.as_ref()),
                 &or_off(n.ttl_security.as_ref()),
             ),
+            secret_moved(&what, "password", o.password.as_ref(), n.password.as_ref()),
             moved(&what, "hold-time", &o.hold_time, &n.hold_time),
             moved(
                 &what,

@@ -92,6 +92,7 @@ keys! {
     LOCAL_ADDRESS = "local-address", "an address", "local-address = \"192.0.2.1\"";
     MULTIHOP = "multihop", "true or false", "multihop = false";
     TTL_SECURITY = "ttl-security", "a number of hops, 1-254", "ttl-security = 1";
+    PASSWORD = "password", "a text", "password = \"...\"";
     HOLD_TIME = "hold-time", "a number of seconds, 0 or 3-65535", "hold-time = 90";
     SEND_HOLD_TIME = "send-hold-time", "a number of seconds, 0 or 4-131070", "send-hold-time = 480";
 }

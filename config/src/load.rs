@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use bgp::types::{Asn, Family, RouteTarget};
+use bgp::types::{Asn, Family, Password, RouteTarget};
 use ipnet::{IpNet, Ipv4Net};
 use toml::de::{DeTable, DeValue};
 use wire::{Label, Mac, VlanId};
@@ -202,6 +202,7 @@ pub(crate) struct RawPeer {
     pub(crate) local_address: Read<IpAddr>,
     pub(crate) multihop: Read<bool>,
     pub(crate) ttl_security: Read<u8>,
+    pub(crate) password: Read<Password>,
     pub(crate) hold_time: Read<u16>,
     pub(crate) send_hold_time: Read<u32>,
 }
@@ -614,6 +615,7 @@ impl RawPeer {
             ttl_security: s
                 .optional(keys::TTL_SECURITY)
                 .and_then(|v| v.integer(keys::TTL_SECURITY_RANGE)),
+            password: s.optional(keys::PASSWORD).and_then(|v| v.secret(parse::password)),
             hold_time: s.optional(keys::HOLD_TIME).and_then(|v| v.integer(keys::HOLD_TIME_RANGE)),
             send_hold_time: s
                 .optional(keys::SEND_HOLD_TIME)
@@ -633,6 +635,7 @@ impl RawPeer {
             local_address: self.local_address.map(|v| v.value),
             multihop: self.multihop.is_some_and(|v| v.value),
             ttl_security: self.ttl_security.map(|v| v.value),
+            password: self.password.map(|v| v.value),
             hold_time: self.hold_time.map_or_else(defaults::hold_time, |v| v.value),
             send_hold_time: self.send_hold_time.map(|v| v.value),
         })

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use bgp::types::{Asn, Family, RouteTarget};
+use bgp::types::{Asn, Family, Password, RouteTarget};
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use wire::{Label, Mac, VlanId};
@@ -427,6 +427,9 @@ pub struct BgpPeer {
     /// 256 less these hops is not heard. The peer needs the same. Not together with `multihop`. Default: any TTL is heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_security: Option<u8>,
+    /// TCP-MD5 (RFC 2385), 1-80 octets: the peer needs the same. It is shown nowhere: `<set>` stands for it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Password>,
     /// Seconds, 0 (never expires) or 3-65535. Default: 90.
     #[serde(default = "defaults::hold_time")]
     pub hold_time: u16,

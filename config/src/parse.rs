@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use bgp::types::{Family, RouteTarget};
+use bgp::types::{Family, Password, RouteTarget};
 use ipnet::{IpNet, Ipv4Net};
 use wire::Mac;
 
@@ -37,6 +37,21 @@ pub(crate) fn name(text: &str) -> Result<(), Wrong> {
         );
     }
     Ok(())
+}
+
+/// A password, in whose messages it does not stand.
+pub(crate) fn password(text: &str) -> Result<Password, (String, String)> {
+    text.parse().map_err(|_| match text.len() {
+        0 => ("is empty".to_owned(), "write 1-80 octets, or remove it".to_owned()),
+        length if length > Password::LONGEST => (
+            format!("has {length} octets"),
+            format!("TCP-MD5 takes at most {} (RFC 2385)", Password::LONGEST),
+        ),
+        _ => (
+            format!("is {}, which stands for one that is not shown", Password::SHOWN),
+            "write the password itself".to_owned(),
+        ),
+    })
 }
 
 /// An IPv4 address.

@@ -168,6 +168,27 @@ impl<'d> Value<'d> {
         Some(self.found(text.to_string()))
     }
 
+    /// A text that no message may show. The fault that `parse` finds follows the key's name.
+    pub(crate) fn secret<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, (String, String)>,
+    ) -> Option<At<T>> {
+        let outcome = match self.value.get_ref() {
+            DeValue::String(text) => parse(text),
+            _ => Err((
+                format!("is not {}", self.key.what),
+                format!("write it as `{}`", self.key.example),
+            )),
+        };
+        match outcome {
+            Ok(value) => Some(self.found(value)),
+            Err((fault, remedy)) => {
+                self.problems.add(self.at(), format!("`{}` {fault}", self.key.name), remedy);
+                None
+            }
+        }
+    }
+
     /// An integer in a range.
     pub(crate) fn integer<T: TryFrom<i64>>(&self, range: RangeInclusive<i64>) -> Option<At<T>> {
         let DeValue::Integer(text) = self.value.get_ref() else { return self.wrong(None) };

@@ -138,6 +138,12 @@ fn peers() {
         &[],
     );
     says(
+        &[("address = \"192.0.2.10\"", "address = \"192.0.2.10\"\npassword = \"hunter2\"")],
+        &["peer 192.0.2.10: password not set -> set (session resets)"],
+        &["BGP session to 192.0.2.10"],
+        &[],
+    );
+    says(
         &[("address = \"192.0.2.10\"", "address = \"192.0.2.11\"")],
         &["peer 192.0.2.10: removed", "peer 192.0.2.11: added"],
         &["BGP session to 192.0.2.10"],

@@ -404,7 +404,7 @@ fn routes_and_peers() {
     );
     refused(
         &base(
-            "[bgp]\nlisten = \"none\"\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 0\nfamilies = [\"vpnv4\", \"mpls\", \"vpnv4\"]\npassive = true\nhold-time = 2\nsend-hold-time = 1\nport = 0\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 1\nfamilies = []\nlocal-address = \"2001:db8::1\"\npassword = \"x\"\n[[bgp.peer]]\naddress = \"224.0.0.1\"\nmultihop = true\nttl-security = 1\n[[bgp.peer]]\naddress = \"192.0.2.30\"\nasn = 1\nttl-security = 255\n",
+            "[bgp]\nlisten = \"none\"\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 0\nfamilies = [\"vpnv4\", \"mpls\", \"vpnv4\"]\npassive = true\nhold-time = 2\nsend-hold-time = 1\nport = 0\n[[bgp.peer]]\naddress = \"192.0.2.1\"\nasn = 1\nfamilies = []\nlocal-address = \"2001:db8::1\"\npasswort = \"x\"\n[[bgp.peer]]\naddress = \"224.0.0.1\"\nmultihop = true\nttl-security = 1\n[[bgp.peer]]\naddress = \"192.0.2.30\"\nasn = 1\nttl-security = 255\n",
         ),
         &[
             r#"28:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
@@ -419,7 +419,7 @@ fn routes_and_peers() {
             r#"36:11: `address` 192.0.2.1 is this node itself; write the peer's address"#,
             r#"38:12: `families` is empty; write for example `families = ["vpnv4"]`"#,
             r#"39:17: `local-address` 2001:db8::1 is of another family than the peer's 192.0.2.1; write both as IPv4 or both as IPv6"#,
-            r#"40:1: unknown key `password` in [[bgp.peer]]; the keys are address, asn, families, passive, port, local-address, multihop, ttl-security, hold-time, send-hold-time"#,
+            r#"40:1: unknown key `passwort` in [[bgp.peer]]; did you mean `password`?"#,
             r#"41:1: missing key `asn` in [[bgp.peer]]; add `asn = 64512`"#,
             r#"42:11: `address` 224.0.0.1 is not the address of a node; write the peer's unicast address"#,
             r#"44:16: `ttl-security` stands beside `multihop`, which allows any distance; remove `multihop`: `ttl-security` alone says how many hops are allowed"#,
@@ -449,4 +449,28 @@ fn routes_and_peers() {
             r#"13:14: `vlan-strip` is 1, not true or false; write for example `vlan-strip = false`"#,
         ],
     );
+}
+
+#[test]
+fn a_password_is_told_to_nobody() {
+    let with = |password: &str| {
+        base(&format!("[[bgp.peer]]\naddress = \"192.0.2.30\"\nasn = 1\npassword = {password}\n"))
+    };
+    let at = "28:12: `password`";
+    let long = format!("\"{}\"", "hunter2".repeat(12));
+    for (password, fault) in [
+        ("\"\"", "is empty; write 1-80 octets, or remove it"),
+        (long.as_str(), "has 84 octets; TCP-MD5 takes at most 80 (RFC 2385)"),
+        (
+            "\"<set>\"",
+            "is <set>, which stands for one that is not shown; write the password itself",
+        ),
+        ("77778888", "is not a text; write it as `password = \"...\"`"),
+        ("[\"hunter2\"]", "is not a text; write it as `password = \"...\"`"),
+    ] {
+        refused(&with(password), &[&format!("{at} {fault}")]);
+    }
+    let config = load(&with("\"hunter2\""), "gw.toml").expect("legal");
+    let shown = format!("{config:?} {}", config.to_toml().expect("paths are UTF-8"));
+    assert!(shown.contains("password = \"<set>\"") && !shown.contains("hunter2"), "{shown}");
 }

@@ -91,6 +91,7 @@ fn peer(i: u8) -> impl Strategy<Value = BgpPeer> {
             local_address,
             multihop: multihop && security.is_none(),
             ttl_security: security,
+            password: None, // what is written does not show it
             hold_time: times.0,
             send_hold_time: times.1,
         },

@@ -15,7 +15,7 @@ FAMILIES = {"ipv4": "ipv4-unicast", "ipv6": "ipv6-unicast", "vpnv4": "l3vpn-ipv4
 
 
 class GoBgp:
-    """gobgpd. `neighbors`: dictionaries with address, asn, and optionally port, passive, client, families."""
+    """gobgpd. `neighbors`: dictionaries with address, asn, and optionally port, passive, client, password, families."""
 
     def __init__(self, lab, namespace, address, asn, neighbors, port=1790, name="gobgpd", own_address=True):
         self.lab, self.namespace, self.address, self.asn, self.port, self.name = lab, namespace, address, asn, port, name
@@ -25,6 +25,7 @@ class GoBgp:
         lines = ["[global.config]", f"as = {asn}", f'router-id = "{address}"', f"port = {port}", f'local-address-list = ["{address}"]']
         for n in neighbors:
             lines += ["[[neighbors]]", "[neighbors.config]", f'neighbor-address = "{n["address"]}"', f'peer-as = {n["asn"]}',
+                      *([f'auth-password = "{n["password"]}"'] if n.get("password") else []),
                       "[neighbors.timers.config]", "connect-retry = 1", "idle-hold-time-after-reset = 1", "hold-time = 90",
                       "[neighbors.transport.config]", f'local-address = "{address}"',
                       f"passive-mode = {'true' if n.get('passive', True) else 'false'}"]

@@ -122,6 +122,7 @@ pub fn peers(config: &Config) -> Vec<PeerConfig> {
         send_hold_time: peer.send_hold_time,
         multihop: peer.multihop,
         ttl_security: peer.ttl_security,
+        password: peer.password.clone(),
     })
     .collect()
 }

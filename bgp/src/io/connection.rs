@@ -11,6 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 
+use super::locks::Locks;
 use super::sockopt;
 use crate::speaker::{ConnectionId, Protection};
 
@@ -34,8 +35,8 @@ pub(super) struct Pipe {
     _closing: oneshot::Sender<()>,
 }
 
-/// Opens a listening socket.
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a listening socket that has the passwords of the peers from the start.
+pub(super) fn listen(address: SocketAddr, locks: &mut Locks) -> io::Result<TcpListener> {
     let socket = socket_for(address.ip())?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -46,6 +47,8 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         let _ = SockRef::from(&socket).set_ttl_v4(u8::MAX.into());
     }
     sockopt::save_syn(&socket)?;
+    locks.forget();
+    locks.fit(&socket, address.ip());
     socket.listen(256)
 }
 
@@ -75,6 +78,10 @@ async fn connect(
         socket.bind(SocketAddr::new(local, 0))?;
     }
     protect(&socket, remote.ip(), protection)?;
+    if let Some(password) = &protection.password {
+        sockopt::set_password(&socket, remote.ip(), remote.ip(), Some(password))
+            .map_err(|error| io::Error::new(error.kind(), format!("TCP-MD5: {error}")))?;
+    }
     socket.connect(remote).await
 }
 

@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::connection::{self, CLOSE_TIME, Event, Pipe};
 use super::handle::{Command, HandleError};
+use super::locks::Locks;
 use crate::speaker::{Action, ConnectionId, Speaker, SpeakerConfig, Update};
 
 /// Chunks from connections that may wait for the driver before they wait in the kernel.
@@ -36,6 +37,7 @@ struct State {
     events: mpsc::Sender<Event>,
     listen: Option<SocketAddr>,
     listener: Result<TcpListener, String>,
+    locks: Locks,
     /// When to try again to listen.
     listen_at: Option<Instant>,
 }
@@ -57,6 +59,7 @@ pub(super) async fn run(
         events,
         listen,
         listener: Err("not configured to listen".to_owned()),
+        locks: Locks::new(),
         listen_at: None,
     };
     state.listen();
@@ -157,7 +160,7 @@ impl State {
     fn listen(&mut self) {
         let Some(address) = self.listen else { return };
         let again = self.listen_at.is_some();
-        self.listener = connection::listen(address)
+        self.listener = connection::listen(address, &mut self.locks)
             .map_err(|error| format!("cannot listen on {address}: {error}"));
         self.listen_at = None;
         match &self.listener {
@@ -260,6 +263,11 @@ impl State {
         let Some(protection) = self.speaker.welcome(local, remote) else {
             return debug!(%remote, "connection refused: not a peer, or not now");
         };
+        let peer = remote.ip().to_canonical();
+        if !self.locks.hold(peer, protection.password.as_ref()) {
+            let why = "connection of the peer refused: the listening socket has not its password";
+            return self.speaker.refused(remote, why, now);
+        }
         if let Err(why) = connection::admit(&stream, remote.ip(), &protection) {
             debug!(%remote, why, "connection refused");
             return self.speaker.refused(remote, &why, now);
@@ -275,6 +283,12 @@ impl State {
         let now = Instant::now();
         match command {
             Command::SetPeers(peers, reply) => {
+                self.locks.want(&peers);
+                if let Ok(listener) = &self.listener
+                    && let Some(own) = self.listen
+                {
+                    self.locks.fit(listener, own.ip());
+                }
                 self.speaker.set_peers(peers, now);
                 let _ = reply.send(());
             }
@@ -290,7 +304,9 @@ impl State {
                 let _ = reply.send(());
             }
             Command::Summary(reply) => {
-                let _ = reply.send(self.speaker.summary(now));
+                let mut peers = self.speaker.summary(now);
+                self.locks.explain(&mut peers);
+                let _ = reply.send(peers);
             }
             Command::Routes(query, reply) => {
                 let _ = reply.send(self.speaker.routes(&query));

@@ -6,6 +6,7 @@
 mod connection;
 mod driver;
 mod handle;
+mod locks;
 mod sockopt;
 
 use std::net::SocketAddr;

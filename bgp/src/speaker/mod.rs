@@ -22,7 +22,7 @@ pub use model::*;
 use crate::fsm::{self, Direction, Event, Fsm};
 use crate::rib::out::{Cursor, Log, OwnPath};
 use crate::rib::{Constraint, Interner, PathAttributes, PeerIndex, Rib};
-use crate::types::{Asn, ExtCommunity, Family, Membership, Route, RouteTarget};
+use crate::types::{Asn, ExtCommunity, Family, Membership, Password, Route, RouteTarget};
 use crate::wire::attribute::usable;
 use crate::wire::notification::{self, Notification};
 use crate::wire::{Binding, DecodeContext, Local, Negotiated, Nlri};
@@ -74,6 +74,8 @@ pub struct Protection {
     pub ttl: Option<u8>,
     /// Least TTL to take notice of, from the first packet on (RFC 5082).
     pub min_ttl: Option<u8>,
+    /// What signs them both ways (RFC 2385).
+    pub password: Option<Password>,
 }
 
 /// The speaker. See the module for how to drive it.
@@ -444,11 +446,12 @@ impl Speaker {
     fn protection(&self, config: &PeerConfig) -> Protection {
         // RFC 4271 leaves it open; single-hop external sessions conventionally use 1.
         let near = (self.external(config.asn) && !config.multihop).then_some(1);
-        match config.min_ttl() {
+        let (ttl, min_ttl) = match config.min_ttl() {
             // RFC 5082 3: a router takes one from the TTL, and none can add to it.
-            Some(least) => Protection { ttl: Some(u8::MAX), min_ttl: Some(least) },
-            None => Protection { ttl: near, min_ttl: None },
-        }
+            Some(least) => (Some(u8::MAX), Some(least)),
+            None => (near, None),
+        };
+        Protection { ttl, min_ttl, password: config.password.clone() }
     }
 
     /// The peer that may connect to us now in this way.

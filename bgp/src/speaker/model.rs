@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::rib::{PathAttributes, Reason};
-use crate::types::{Asn, ExtCommunity, Family, Route, RouteTarget};
+use crate::types::{Asn, ExtCommunity, Family, Password, Route, RouteTarget};
 use crate::wire::{Binding, EvpnBinding, Nlri, PmsiTunnel};
 
 /// The speaker itself.
@@ -43,6 +43,8 @@ pub struct PeerConfig {
     /// Hops that the peer may be away at most, 1-254 (RFC 5082): packets from farther are not heard,
     /// and ours are sent with TTL 255. It overrides `multihop`.
     pub ttl_security: Option<u8>,
+    /// Signs every segment both ways (TCP-MD5, RFC 2385); `None` leaves them unsigned.
+    pub password: Option<Password>,
 }
 
 impl PeerConfig {
@@ -59,6 +61,7 @@ impl PeerConfig {
             send_hold_time: None,
             multihop: false,
             ttl_security: None,
+            password: None,
         }
     }
 }

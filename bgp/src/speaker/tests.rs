@@ -671,7 +671,7 @@ fn only_configured_addresses_are_welcome() {
 #[test]
 fn ttl_security_holds_for_both_directions_and_says_why_nothing_comes() {
     for (hops, least) in [(1, 255), (2, 254), (254, 2)] {
-        let want = Protection { ttl: Some(255), min_ttl: Some(least) };
+        let want = Protection { ttl: Some(255), min_ttl: Some(least), password: None };
         let mut speaker = speaker(1, 64512);
         let now = Instant::now();
         // AS 64999: external, which would have TTL 1.

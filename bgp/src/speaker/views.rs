@@ -103,9 +103,14 @@ impl Speaker {
 
 /// What else than an error may keep a session from coming up.
 fn hint(config: &PeerConfig) -> Option<String> {
-    let hops = config.ttl_security?;
-    let least = config.min_ttl()?;
-    Some(format!("ttl-security = {hops} hears nothing with a TTL below {least}"))
+    let mut hints = Vec::new();
+    if let (Some(hops), Some(least)) = (config.ttl_security, config.min_ttl()) {
+        hints.push(format!("ttl-security = {hops} hears nothing with a TTL below {least}"));
+    }
+    if config.password.is_some() {
+        hints.push("a peer with another password, or with none, does not answer".to_owned());
+    }
+    (!hints.is_empty()).then(|| hints.join("; "))
 }
 
 fn reason(seen: &Seen<'_>) -> String {
