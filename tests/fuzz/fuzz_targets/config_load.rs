@@ -1,5 +1,5 @@
 //! Any text at all as a configuration: it loads, or it is refused with diagnostics that have a place. What loads is a fixed
-//! point: written out and read again it is the same.
+//! point: written out and read again it is the same, passwords aside.
 
 #![no_main]
 
@@ -15,7 +15,10 @@ fuzz_target!(|data: &[u8]| {
                 assert!(!diagnostic.to_string().is_empty());
             }
         }
-        Ok(config) => {
+        Ok(mut config) => {
+            // What is written does not show them.
+            let peers = config.bgp.iter_mut().flat_map(|bgp| &mut bgp.peers);
+            peers.for_each(|peer| peer.password = None);
             let written = config.to_toml().expect("what was loaded can be written");
             let again = config::load(&written, "written.toml")
                 .unwrap_or_else(|d| panic!("{}\n{written}", d[0]));

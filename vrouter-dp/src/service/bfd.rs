@@ -139,9 +139,9 @@ impl Sessions {
         }
         entry.received += 1;
         let outcome = entry.session.receive(bfd, now.saturating_duration_since(self.start));
-        let said = entry.said(ip.source(), outcome, now);
-        self.arm();
-        Some(said)
+        // Too early a look is cheaper than a look at all of them for every packet.
+        self.due = self.due.into_iter().chain(entry.session.next()).min();
+        Some(entry.said(ip.source(), outcome, now))
     }
 
     /// What is due by now.
